@@ -1,0 +1,2 @@
+/// Room of AWQ: activation-aware scaling and clipping, block in, block out.
+package dev.halftone.awq;

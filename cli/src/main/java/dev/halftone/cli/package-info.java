@@ -1,0 +1,2 @@
+/// The halftone command.
+package dev.halftone.cli;

@@ -1,0 +1,87 @@
+package dev.halftone.core.compute;
+
+import dev.halftone.core.weight.Weight;
+
+/// The arithmetic that the decoder graph and the quantizers are written over. All matrices passed to one call come from
+/// the same backend; a destination never overlaps an input unless the verb says "in place". Calls come from one thread
+/// at a time; the backend spreads them over its own pool.
+public interface Backend extends AutoCloseable {
+    /// What runs, for logs and reports: kernels, width, threads.
+    String description();
+
+    /// Zeroed memory that the caller closes.
+    Matrix allocate(int rows, int columns);
+
+    /// An empty cache for `layers` layers and `slots` sequences of up to `capacity` tokens.
+    KvCache allocateCache(int layers, int slots, int capacity, AttentionShape shape);
+
+    /// Repacks `weight` for this backend's kernels.
+    ///
+    /// @param bias `[outputs]`, or null for none
+    Linear bind(Weight weight, float[] bias);
+
+    /// Fills `destination` with the packed row-major numbers at `source[offset ...]`.
+    void copyIn(float[] source, int offset, Matrix destination);
+
+    /// The reverse of [#copyIn].
+    void copyOut(Matrix source, float[] destination, int offset);
+
+    void copy(Matrix source, Matrix destination);
+
+    /// `destination[i] = x[indices[i]]` for whole rows.
+    void gatherRows(Matrix x, int[] indices, Matrix destination);
+
+    /// Root-mean-square norm over every run of `weight.columns()` columns of `x`: `x / sqrt(mean(x²) + epsilon) * weight`.
+    /// With a weight as wide as `x` this is the norm of a block; with one head's width it normalises each head. In place
+    /// if `x == destination`.
+    void rmsNorm(Matrix x, Matrix weight, float epsilon, Matrix destination);
+
+    /// Rotary embedding, in place, of every head of `x` `[n, heads * headSize]`: element `i` and `i + headSize/2` of a
+    /// head turn by the angle whose cosine and sine stand in column `i` of the token's row.
+    ///
+    /// @param cosines `[n, headSize / 2]`
+    /// @param sines   `[n, headSize / 2]`
+    void rope(Matrix x, int headSize, Matrix cosines, Matrix sines);
+
+    /// Stores the batch's keys and values in `cache`, then attends causally: a token at position `p` of its sequence sees
+    /// the keys at positions `max(0, p - window + 1) .. p` of its slot.
+    ///
+    /// @param queries     `[batch.rows, heads * headSize]`
+    /// @param keys        `[batch.rows, kvHeads * headSize]`
+    /// @param values      like `keys`
+    /// @param destination like `queries`
+    void attention(
+            Matrix queries,
+            Matrix keys,
+            Matrix values,
+            AttentionShape shape,
+            Batch batch,
+            KvCache cache,
+            int layer,
+            Matrix destination);
+
+    /// `destination = silu(gate) * up`, where `silu(x) = x / (1 + exp(-x))`. In place if `destination` is either input.
+    void gatedActivation(Matrix gate, Matrix up, Matrix destination);
+
+    /// `sum += x`, in place.
+    void add(Matrix x, Matrix sum);
+
+    /// `gram += xᵀ·x` for `x` `[n, d]` and `gram` `[d, d]`; both triangles are kept.
+    void addGram(Matrix x, Matrix gram);
+
+    /// `c -= a·b`.
+    void subtractProduct(Matrix a, Matrix b, Matrix c);
+
+    /// Replaces the symmetric positive definite `a` by `U`, the upper triangular matrix with positive diagonal for which
+    /// `inverse(a) = Uᵀ·U`; the strict lower triangle becomes zero. GPTQ walks along the rows of this matrix.
+    ///
+    /// @throws NotPositiveDefiniteException leaving `a` undefined
+    void invertToUpperFactor(Matrix a) throws NotPositiveDefiniteException;
+
+    /// Runs `task` over `[0, count)` on this backend's host threads, split into contiguous ranges, and waits.
+    void forRanges(int count, RangeTask task);
+
+    /// Ends the pool. Matrices, linears and caches are closed by whoever asked for them, before.
+    @Override
+    void close();
+}

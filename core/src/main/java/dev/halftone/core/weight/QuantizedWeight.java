@@ -1,0 +1,49 @@
+package dev.halftone.core.weight;
+
+/// A weight as integer codes: the one form in which method, file format and backend meet. It exists for one linear at a
+/// time, so its plain form costs little memory. Arrays are shared, not copied: whoever makes one hands them over.
+///
+/// @param codes         `[outputs, inputs]`, unsigned, one per byte
+/// @param scales        `[outputs, groups]`
+/// @param zeros         `[outputs, groups]`, code of the value 0
+/// @param groupOfColumn `[inputs]`, or null when column `i` belongs to group `i / groupLength`
+public record QuantizedWeight(
+        QuantizationScheme scheme,
+        int outputs,
+        int inputs,
+        byte[] codes,
+        float[] scales,
+        int[] zeros,
+        int[] groupOfColumn)
+        implements Weight {
+
+    public QuantizedWeight {
+        int cells = Math.multiplyExact(outputs, scheme.groups(inputs));
+        if (codes.length != Math.multiplyExact(outputs, inputs)
+                || scales.length != cells
+                || zeros.length != cells
+                || groupOfColumn != null && groupOfColumn.length != inputs) {
+            throw new IllegalArgumentException("arrays do not fit a " + scheme + " weight [" + outputs + ", " + inputs
+                    + "]: " + codes.length + " codes, " + scales.length + " scales, " + zeros.length + " zeros");
+        }
+    }
+
+    public int groups() {
+        return scheme.groups(inputs);
+    }
+
+    /// Group of column `input`.
+    public int group(int input) {
+        return groupOfColumn == null ? input / scheme.groupLength(inputs) : groupOfColumn[input];
+    }
+
+    @Override
+    public void restoreRow(int output, float[] destination, int offset) {
+        int groups = groups();
+        int length = scheme.groupLength(inputs);
+        for (int i = 0; i < inputs; i++) {
+            int cell = output * groups + (groupOfColumn == null ? i / length : groupOfColumn[i]);
+            destination[offset + i] = scales[cell] * ((codes[output * inputs + i] & 0xFF) - zeros[cell]);
+        }
+    }
+}

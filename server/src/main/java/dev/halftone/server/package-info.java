@@ -1,0 +1,2 @@
+/// Room of the OpenAI-compatible server.
+package dev.halftone.server;
