@@ -1,0 +1,2 @@
+/// Faults that a user can mend.
+package dev.halftone.core;
