@@ -31,9 +31,9 @@ public interface Backend extends AutoCloseable {
     /// `destination[i] = x[indices[i]]` for whole rows.
     void gatherRows(Matrix x, int[] indices, Matrix destination);
 
-    /// Root-mean-square norm over every run of `weight.columns()` columns of `x`: `x / sqrt(mean(x²) + epsilon) * weight`.
-    /// With a weight as wide as `x` this is the norm of a block; with one head's width it normalises each head. In place
-    /// if `x == destination`.
+    /// Root-mean-square norm over every run of `weight.columns()` columns of `x`:
+    /// `x / sqrt(mean(x²) + epsilon) * weight`. With a weight as wide as `x` this is the norm of a block; with one head's
+    /// width it normalises each head. In place if `x == destination`.
     void rmsNorm(Matrix x, Matrix weight, float epsilon, Matrix destination);
 
     /// Rotary embedding, in place, of every head of `x` `[n, heads * headSize]`: element `i` and `i + headSize/2` of a

@@ -2,7 +2,8 @@ package dev.halftone.core.compute;
 
 import java.util.Arrays;
 
-/// Which tokens one forward pass holds: for each sequence its slot in the [KvCache], the position of its first token and
+/// Which tokens one forward pass holds: for each sequence its slot in the [KvCache], the position of its first token
+/// and
 /// how many tokens. The tokens of all sequences lie one after another as the rows of every matrix. Mutable, so that a
 /// generation steps without allocating.
 public final class Batch {

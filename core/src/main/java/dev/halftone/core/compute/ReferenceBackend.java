@@ -3,7 +3,8 @@ package dev.halftone.core.compute;
 import dev.halftone.core.weight.Weight;
 import java.util.Arrays;
 
-/// The same arithmetic in plain loops on one thread, accumulated in double precision. Never optimised: it is the judge of
+/// The same arithmetic in plain loops on one thread, accumulated in double precision. Never optimised: it is the judge
+/// of
 /// the fast ones.
 public final class ReferenceBackend implements Backend {
     /// Row-major numbers `values[offset + row * stride + column]`.
@@ -80,8 +81,8 @@ public final class ReferenceBackend implements Backend {
 
     private static void require(boolean fits, String verb, Matrix a, Matrix b) {
         if (!fits) {
-            throw new IllegalArgumentException(verb + ": shapes [" + a.rows() + ", " + a.columns() + "] and [" + b.rows()
-                    + ", " + b.columns() + "] do not fit");
+            throw new IllegalArgumentException(verb + ": shapes [" + a.rows() + ", " + a.columns() + "] and ["
+                    + b.rows() + ", " + b.columns() + "] do not fit");
         }
     }
 
@@ -117,7 +118,8 @@ public final class ReferenceBackend implements Backend {
     public void copyIn(float[] source, int offset, Matrix destination) {
         Host out = host(destination);
         for (int row = 0; row < out.rows; row++) {
-            System.arraycopy(source, offset + row * out.columns, out.values, out.offset + row * out.stride, out.columns);
+            System.arraycopy(
+                    source, offset + row * out.columns, out.values, out.offset + row * out.stride, out.columns);
         }
     }
 
@@ -125,7 +127,8 @@ public final class ReferenceBackend implements Backend {
     public void copyOut(Matrix source, float[] destination, int offset) {
         Host in = host(source);
         for (int row = 0; row < in.rows; row++) {
-            System.arraycopy(in.values, in.offset + row * in.stride, destination, offset + row * in.columns, in.columns);
+            System.arraycopy(
+                    in.values, in.offset + row * in.stride, destination, offset + row * in.columns, in.columns);
         }
     }
 

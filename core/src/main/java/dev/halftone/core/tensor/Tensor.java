@@ -70,8 +70,7 @@ public record Tensor(String name, DType type, Shape shape, MemorySegment data) {
             }
             case BF16 -> {
                 for (int i = 0; i < count; i++) {
-                    destination[offset + i] =
-                            Float.intBitsToFloat(data.get(LittleEndian.SHORT, (first + i) * 2) << 16);
+                    destination[offset + i] = Float.intBitsToFloat(data.get(LittleEndian.SHORT, (first + i) * 2) << 16);
                 }
             }
             case F64 -> {
