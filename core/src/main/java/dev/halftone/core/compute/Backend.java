@@ -32,8 +32,8 @@ public interface Backend extends AutoCloseable {
     void gatherRows(Matrix x, int[] indices, Matrix destination);
 
     /// Root-mean-square norm over every run of `weight.columns()` columns of `x`:
-    /// `x / sqrt(mean(x²) + epsilon) * weight`. With a weight as wide as `x` this is the norm of a block; with one head's
-    /// width it normalises each head. In place if `x == destination`.
+    /// `x / sqrt(mean(x²) + epsilon) * weight`. With a weight as wide as `x` this is the norm of a block; with one
+    /// head's width it normalises each head. In place if `x == destination`.
     void rmsNorm(Matrix x, Matrix weight, float epsilon, Matrix destination);
 
     /// Rotary embedding, in place, of every head of `x` `[n, heads * headSize]`: element `i` and `i + headSize/2` of a
@@ -43,8 +43,8 @@ public interface Backend extends AutoCloseable {
     /// @param sines   `[n, headSize / 2]`
     void rope(Matrix x, int headSize, Matrix cosines, Matrix sines);
 
-    /// Stores the batch's keys and values in `cache`, then attends causally: a token at position `p` of its sequence sees
-    /// the keys at positions `max(0, p - window + 1) .. p` of its slot.
+    /// Stores the batch's keys and values in `cache`, then attends causally: a token at position `p` of its sequence
+    /// sees the keys at positions `max(0, p - window + 1) .. p` of its slot.
     ///
     /// @param queries     `[batch.rows, heads * headSize]`
     /// @param keys        `[batch.rows, kvHeads * headSize]`
@@ -72,8 +72,8 @@ public interface Backend extends AutoCloseable {
     /// `c -= a·b`.
     void subtractProduct(Matrix a, Matrix b, Matrix c);
 
-    /// Replaces the symmetric positive definite `a` by `U`, the upper triangular matrix with positive diagonal for which
-    /// `inverse(a) = Uᵀ·U`; the strict lower triangle becomes zero. GPTQ walks along the rows of this matrix.
+    /// Replaces the symmetric positive definite `a` by `U`, the upper triangular matrix with positive diagonal for
+    /// which `inverse(a) = Uᵀ·U`; the strict lower triangle becomes zero. GPTQ walks along the rows of this matrix.
     ///
     /// @throws NotPositiveDefiniteException leaving `a` undefined
     void invertToUpperFactor(Matrix a) throws NotPositiveDefiniteException;
