@@ -1,0 +1,190 @@
+package dev.halftone.core.model;
+
+import dev.halftone.core.checkpoint.Checkpoint;
+import dev.halftone.core.checkpoint.MalformedCheckpointException;
+import dev.halftone.core.compute.AttentionShape;
+import dev.halftone.core.compute.Backend;
+import dev.halftone.core.compute.Batch;
+import dev.halftone.core.compute.KvCache;
+import dev.halftone.core.compute.Linear;
+import dev.halftone.core.compute.Matrix;
+import dev.halftone.core.layout.LinearWeights;
+import java.util.HashMap;
+import java.util.Map;
+
+/// One block of the decoder: attention and a gated activation, each behind a norm and added to what came in.
+///
+/// ```
+/// hidden += o(attention(rope(q(x)), rope(k(x)), v(x)))   with x = norm1(hidden)
+/// hidden += down(silu(gate(x)) * up(x))                  with x = norm2(hidden)
+/// ```
+///
+/// [#forward] is the five steps in order. Each step takes the input of one [InputSite] and leaves the input of the
+/// next in `next`, so that quantization, which runs them one by one, sees exactly what inference computes. The rows of
+/// all matrices are the tokens of a [Batch].
+public final class DecoderBlock implements AutoCloseable {
+    private final Backend backend;
+    private final AttentionShape shape;
+    private final float epsilon;
+    private final Map<String, Linear> linears = new HashMap<>();
+    private final Map<String, Matrix> norms = new HashMap<>();
+
+    private DecoderBlock(Backend backend, AttentionShape shape, float epsilon) {
+        this.backend = backend;
+        this.shape = shape;
+        this.epsilon = epsilon;
+    }
+
+    /// Binds the weights of `layer`, one after another.
+    ///
+    /// @throws MalformedCheckpointException if a tensor is missing or does not fit the configuration
+    public static DecoderBlock load(
+            LlamaConfig config, int layer, LinearWeights weights, Checkpoint checkpoint, Backend backend) {
+        DecoderBlock block = new DecoderBlock(backend, config.attention(layer), config.normEpsilon());
+        WeightLoader loader = new WeightLoader(weights, checkpoint, backend);
+        try {
+            for (InputSite site : InputSite.values()) {
+                for (String name : site.linears()) {
+                    block.linears.put(
+                            name,
+                            loader.linear(
+                                    prefix(layer) + name,
+                                    site.outputs(name, config),
+                                    site.width(config),
+                                    config.biased().contains(site)));
+                }
+            }
+            block.loadNorm(loader, layer, "input_layernorm", config.hidden());
+            block.loadNorm(loader, layer, "post_attention_layernorm", config.hidden());
+            if (config.headNorms()) {
+                block.loadNorm(loader, layer, "self_attn.q_norm", config.headSize());
+                block.loadNorm(loader, layer, "self_attn.k_norm", config.headSize());
+            }
+        } catch (RuntimeException e) {
+            block.close();
+            throw e;
+        }
+        return block;
+    }
+
+    private void loadNorm(WeightLoader loader, int layer, String name, int width) {
+        norms.put(name, loader.vector(prefix(layer) + name + ".weight", width));
+    }
+
+    /// What the names of a layer's tensors begin with, such as `model.layers.3.`
+    public static String prefix(int layer) {
+        return "model.layers." + layer + ".";
+    }
+
+    /// The linear of this name inside a block, one of [InputSite#linears].
+    public Linear linear(String name) {
+        Linear linear = linears.get(name);
+        if (linear == null) {
+            throw new IllegalArgumentException("a block has no linear '" + name + "'");
+        }
+        return linear;
+    }
+
+    /// Puts `linear` in the place of another, which is closed.
+    public void replace(String name, Linear linear) {
+        Linear old = linear(name);
+        if (linear.inputs() != old.inputs() || linear.outputs() != old.outputs()) {
+            throw new IllegalArgumentException(name + " is [" + old.outputs() + ", " + old.inputs()
+                    + "], its replacement [" + linear.outputs() + ", " + linear.inputs() + "]");
+        }
+        linears.put(name, linear);
+        old.close();
+    }
+
+    /// `next = norm1(hidden)`, the input of q, k and v.
+    public void enter(Matrix hidden, Matrix next) {
+        backend.rmsNorm(hidden, norms.get("input_layernorm"), epsilon, next);
+    }
+
+    /// Projects, turns by `angles` and attends; `next` becomes the input of o.
+    ///
+    /// @param angles     prepared for `batch`
+    /// @param cacheLayer where in `cache` this block's keys and values are
+    public void attend(
+            Matrix input,
+            Batch batch,
+            RotaryAngles angles,
+            KvCache cache,
+            int cacheLayer,
+            Workspace workspace,
+            Matrix next) {
+        Matrix queries = workspace.queries(input.rows());
+        Matrix keys = workspace.keys(input.rows());
+        Matrix values = workspace.values(input.rows());
+        linear("self_attn.q_proj").multiply(input, queries);
+        linear("self_attn.k_proj").multiply(input, keys);
+        linear("self_attn.v_proj").multiply(input, values);
+        Matrix queryNorm = norms.get("self_attn.q_norm");
+        if (queryNorm != null) {
+            backend.rmsNorm(queries, queryNorm, epsilon, queries);
+            backend.rmsNorm(keys, norms.get("self_attn.k_norm"), epsilon, keys);
+        }
+        backend.rope(queries, shape.headSize(), angles.cosines(), angles.sines());
+        backend.rope(keys, shape.headSize(), angles.cosines(), angles.sines());
+        backend.attention(queries, keys, values, shape, batch, cache, cacheLayer, next);
+    }
+
+    /// `hidden += o(input)`, then `next = norm2(hidden)`, the input of gate and up.
+    public void closeAttention(Matrix input, Matrix hidden, Workspace workspace, Matrix next) {
+        addProjected("self_attn.o_proj", input, hidden, workspace);
+        backend.rmsNorm(hidden, norms.get("post_attention_layernorm"), epsilon, next);
+    }
+
+    /// `next = silu(gate(input)) * up(input)`, the input of down.
+    public void activate(Matrix input, Workspace workspace, Matrix next) {
+        Matrix up = workspace.up(input.rows());
+        linear("mlp.gate_proj").multiply(input, next);
+        linear("mlp.up_proj").multiply(input, up);
+        backend.gatedActivation(next, up, next);
+    }
+
+    /// `hidden += down(input)`.
+    public void closeMlp(Matrix input, Matrix hidden, Workspace workspace) {
+        addProjected("mlp.down_proj", input, hidden, workspace);
+    }
+
+    private void addProjected(String name, Matrix input, Matrix hidden, Workspace workspace) {
+        Matrix projected = workspace.projected(input.rows());
+        linear(name).multiply(input, projected);
+        backend.add(projected, hidden);
+    }
+
+    /// The whole block, in place.
+    public void forward(
+            Matrix hidden, Batch batch, RotaryAngles angles, KvCache cache, int cacheLayer, Workspace workspace) {
+        int rows = hidden.rows();
+        Matrix normed = workspace.normed(rows);
+        Matrix attended = workspace.attended(rows);
+        Matrix activated = workspace.activated(rows);
+        enter(hidden, normed);
+        attend(normed, batch, angles, cache, cacheLayer, workspace, attended);
+        closeAttention(attended, hidden, workspace, normed);
+        activate(normed, workspace, activated);
+        closeMlp(activated, hidden, workspace);
+    }
+
+    /// Bytes that the bound linears and norms occupy.
+    public long bytes() {
+        long bytes = 0;
+        for (Linear linear : linears.values()) {
+            bytes += linear.bytes();
+        }
+        for (Matrix norm : norms.values()) {
+            bytes += 4L * norm.columns();
+        }
+        return bytes;
+    }
+
+    @Override
+    public void close() {
+        linears.values().forEach(Linear::close);
+        norms.values().forEach(Matrix::close);
+        linears.clear();
+        norms.clear();
+    }
+}
