@@ -1,0 +1,42 @@
+package dev.halftone.core.layout;
+
+/// Numbers of a few bits each, one after another from the lowest bit of the first 32-bit word on; where 32 is no
+/// multiple of the width, a number continues in the next word. Word `k` of a stream is `words[base + k * stride]`, so
+/// a stream may run along a row or down a column of a matrix.
+final class BitStream {
+    private BitStream() {}
+
+    /// Words that `count` numbers take.
+    ///
+    /// @throws IllegalArgumentException if they do not fill the last one
+    static int words(int count, int bits) {
+        long total = (long) count * bits;
+        if (total % Integer.SIZE != 0) {
+            throw new IllegalArgumentException(count + " numbers of " + bits + " bits do not fill whole words");
+        }
+        return (int) (total / Integer.SIZE);
+    }
+
+    static int get(int[] words, int base, int stride, int index, int bits) {
+        long position = (long) index * bits;
+        int at = base + (int) (position >>> 5) * stride;
+        int shift = (int) (position & 31);
+        int value = words[at] >>> shift;
+        if (shift + bits > Integer.SIZE) {
+            value |= words[at + stride] << Integer.SIZE - shift;
+        }
+        return value & (1 << bits) - 1;
+    }
+
+    /// Sets a number whose bits are all zero so far.
+    static void set(int[] words, int base, int stride, int index, int bits, int value) {
+        assert value >>> bits == 0 : value;
+        long position = (long) index * bits;
+        int at = base + (int) (position >>> 5) * stride;
+        int shift = (int) (position & 31);
+        words[at] |= value << shift;
+        if (shift + bits > Integer.SIZE) {
+            words[at + stride] |= value >>> Integer.SIZE - shift;
+        }
+    }
+}

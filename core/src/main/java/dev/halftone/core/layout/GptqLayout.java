@@ -1,0 +1,466 @@
+package dev.halftone.core.layout;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.halftone.core.HalftoneException;
+import dev.halftone.core.HalftoneException.Kind;
+import dev.halftone.core.checkpoint.Checkpoint;
+import dev.halftone.core.checkpoint.FiniteCheck;
+import dev.halftone.core.checkpoint.MalformedCheckpointException;
+import dev.halftone.core.checkpoint.TensorSpec;
+import dev.halftone.core.tensor.DType;
+import dev.halftone.core.tensor.Shape;
+import dev.halftone.core.tensor.Tensor;
+import dev.halftone.core.weight.QuantizationScheme;
+import dev.halftone.core.weight.QuantizedWeight;
+import java.lang.System.Logger.Level;
+import java.lang.foreign.Arena;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.Collection;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+
+/// The format of GPTQ checkpoints. For each linear, with `b` bits:
+///
+/// | tensor | type | shape | holds |
+/// |---|---|---|---|
+/// | `qweight` | I32 | `[in * b / 32, out]` | codes, a [BitStream] down each column |
+/// | `qzeros` | I32 | `[groups, out * b / 32]` | zeros, a bit stream along each row |
+/// | `scales` | F16 | `[groups, out]` | |
+/// | `g_idx` | I32 | `[in]` | group of each input |
+///
+/// Version 1 stores `zero - 1`, version 2 the zero itself. Readers of version 1 add the one without wrapping, so it
+/// can hold zeros from 1 to `2^b`, and never 0.
+public final class GptqLayout implements PackedLayout {
+    /// How zeros are stored.
+    public enum Version {
+        /// One less than they are; what most tools read and write.
+        V1("gptq", 1),
+        /// As they are.
+        V2("gptq_v2", 0);
+
+        private final String format;
+        private final int lowestZero;
+
+        Version(String format, int lowestZero) {
+            this.format = format;
+            this.lowestZero = lowestZero;
+        }
+
+        /// As `checkpoint_format` spells it.
+        public String format() {
+            return format;
+        }
+
+        /// Smallest zero that can be stored: what is added to a stored zero.
+        public int lowestZero() {
+            return lowestZero;
+        }
+    }
+
+    private static final System.Logger LOG = System.getLogger("dev.halftone.core.layout");
+    private static final ObjectMapper JSON = new ObjectMapper();
+
+    /// Loaders take inputs and outputs only in such multiples.
+    private static final int MULTIPLE = 32;
+
+    /// Outputs handled together, so that both the words read along a row and the codes written down a row stay in
+    /// cache.
+    private static final int TILE = 64;
+
+    private final GptqSettings settings;
+    private final AtomicBoolean mislabelled = new AtomicBoolean();
+
+    private GptqLayout(GptqSettings settings) {
+        this.settings = settings;
+    }
+
+    /// For writing: version 1, every linear in `scheme`.
+    public static GptqLayout v1(QuantizationScheme scheme) {
+        return new GptqLayout(GptqSettings.of(Version.V1, scheme));
+    }
+
+    /// For writing: version 2, every linear in `scheme`.
+    public static GptqLayout v2(QuantizationScheme scheme) {
+        return new GptqLayout(GptqSettings.of(Version.V2, scheme));
+    }
+
+    /// For reading a checkpoint with these settings.
+    static GptqLayout of(GptqSettings settings) {
+        return new GptqLayout(settings);
+    }
+
+    public Version version() {
+        return settings.version();
+    }
+
+    GptqSettings settings() {
+        return settings;
+    }
+
+    @Override
+    public String name() {
+        return version().format();
+    }
+
+    @Override
+    public void requireStorable(String linear, int outputs, int inputs, QuantizationScheme scheme) {
+        if (!GptqSettings.BITS.contains(scheme.bits())) {
+            throw new HalftoneException(
+                    Kind.USAGE,
+                    "the GPTQ format cannot hold " + scheme.bits() + "-bit codes",
+                    "it holds " + GptqSettings.BITS,
+                    "choose one of these");
+        }
+        if (inputs % MULTIPLE != 0 || outputs % MULTIPLE != 0) {
+            throw new HalftoneException(
+                    Kind.USAGE,
+                    linear + " does not fit the GPTQ format",
+                    "it has " + inputs + " inputs and " + outputs + " outputs, both must be multiples of " + MULTIPLE,
+                    "leave this linear in floating point");
+        }
+        int groupSize = scheme.groupSize();
+        if (groupSize != QuantizationScheme.PER_CHANNEL && inputs % groupSize != 0) {
+            List<Integer> fitting = IntStream.rangeClosed(1, inputs / MULTIPLE)
+                    .map(i -> i * MULTIPLE)
+                    .filter(size -> inputs % size == 0)
+                    .boxed()
+                    .toList();
+            String list = fitting.stream().limit(12).map(String::valueOf).collect(Collectors.joining(", "));
+            throw new HalftoneException(
+                    Kind.USAGE,
+                    linear + ": " + inputs + " inputs are no multiple of group size " + groupSize,
+                    "group sizes that work: " + list + (fitting.size() > 12 ? ", ..." : "") + " and -1",
+                    "use group size "
+                            + fitting.stream()
+                                    .filter(size -> size <= groupSize)
+                                    .reduce((small, large) -> large)
+                                    .orElse(QuantizationScheme.PER_CHANNEL));
+        }
+        if (scheme.scaleType() != DType.F16) {
+            throw new IllegalArgumentException("the GPTQ format stores scales as F16, not " + scheme.scaleType());
+        }
+        if (!scheme.symmetric() && scheme.lowestZero() < version().lowestZero()) {
+            throw new IllegalArgumentException(name() + " cannot store a zero point of " + scheme.lowestZero());
+        }
+    }
+
+    @Override
+    public List<TensorSpec> specs(String linear, int outputs, int inputs, QuantizationScheme scheme) {
+        requireStorable(linear, outputs, inputs, scheme);
+        int groups = scheme.groups(inputs);
+        int bits = scheme.bits();
+        return List.of(
+                new TensorSpec(linear + ".qweight", DType.I32, Shape.of(BitStream.words(inputs, bits), outputs)),
+                new TensorSpec(linear + ".qzeros", DType.I32, Shape.of(groups, BitStream.words(outputs, bits))),
+                new TensorSpec(linear + ".scales", DType.F16, Shape.of(groups, outputs)),
+                new TensorSpec(linear + ".g_idx", DType.I32, Shape.of(inputs)));
+    }
+
+    @Override
+    public List<Tensor> pack(String linear, QuantizedWeight weight, Arena arena) {
+        List<TensorSpec> specs = specs(linear, weight.outputs(), weight.inputs(), weight.scheme());
+        if (weight.groupOfColumn() != null && !settings.actOrder()) {
+            throw new IllegalArgumentException(
+                    linear + ": columns are out of order, which loaders overlook in a file that says desc_act false");
+        }
+        TensorSpec scales = specs.get(2);
+        return List.of(
+                tensor(specs.get(0), packCodes(linear, weight), arena),
+                tensor(specs.get(1), packZeros(linear, weight), arena),
+                Tensor.rounded(scales.name(), scales.type(), scales.shape(), transposedScales(linear, weight), arena),
+                tensor(
+                        specs.get(3),
+                        IntStream.range(0, weight.inputs()).map(weight::group).toArray(),
+                        arena));
+    }
+
+    private static Tensor tensor(TensorSpec spec, int[] values, Arena arena) {
+        return Tensor.ofInts(spec.name(), spec.shape(), values, arena);
+    }
+
+    private static int[] packCodes(String linear, QuantizedWeight weight) {
+        int outputs = weight.outputs();
+        int inputs = weight.inputs();
+        int bits = weight.scheme().bits();
+        int maximum = weight.scheme().maximum();
+        byte[] codes = weight.codes();
+        int[] words = new int[Math.multiplyExact(BitStream.words(inputs, bits), outputs)];
+        for (int begin = 0; begin < outputs; begin += TILE) {
+            int end = Math.min(begin + TILE, outputs);
+            for (int i = 0; i < inputs; i++) {
+                for (int o = begin; o < end; o++) {
+                    int code = codes[o * inputs + i] & 0xFF;
+                    if (code > maximum) {
+                        // It would spill into its neighbour.
+                        throw new IllegalArgumentException(linear + ": code " + code + " exceeds " + maximum);
+                    }
+                    BitStream.set(words, o, outputs, i, bits, code);
+                }
+            }
+        }
+        return words;
+    }
+
+    private int[] packZeros(String linear, QuantizedWeight weight) {
+        int outputs = weight.outputs();
+        int groups = weight.groups();
+        int bits = weight.scheme().bits();
+        int row = BitStream.words(outputs, bits);
+        int[] words = new int[Math.multiplyExact(groups, row)];
+        for (int o = 0; o < outputs; o++) {
+            for (int g = 0; g < groups; g++) {
+                int zero = weight.zeros()[o * groups + g];
+                int stored = zero - version().lowestZero();
+                if (stored < 0 || stored > weight.scheme().maximum()) {
+                    throw new IllegalArgumentException(linear + ": " + name() + " cannot store a zero of " + zero);
+                }
+                BitStream.set(words, g * row, 1, o, bits, stored);
+            }
+        }
+        return words;
+    }
+
+    private static float[] transposedScales(String linear, QuantizedWeight weight) {
+        int outputs = weight.outputs();
+        int groups = weight.groups();
+        float[] scales = new float[outputs * groups];
+        for (int o = 0; o < outputs; o++) {
+            for (int g = 0; g < groups; g++) {
+                float scale = weight.scales()[o * groups + g];
+                if (!Float.isFinite(scale) || weight.scheme().scaleType().round(scale) != scale) {
+                    throw new IllegalArgumentException(linear + ": scale " + scale + " is no "
+                            + weight.scheme().scaleType());
+                }
+                scales[g * outputs + o] = scale;
+            }
+        }
+        return scales;
+    }
+
+    @Override
+    public QuantizedWeight unpack(String linear, Checkpoint checkpoint) {
+        GptqSettings own = settings.of(linear, checkpoint.directory());
+        int bits = own.bits();
+        Tensor qweight = matrix(checkpoint, linear + ".qweight");
+        int outputs = size(checkpoint, qweight, 1);
+        int inputs = inputs(checkpoint, qweight, bits);
+        if ((long) outputs * inputs > Integer.MAX_VALUE) {
+            throw fault(checkpoint, qweight, "matrix is too large", "found " + outputs + " by " + inputs);
+        }
+        int groupSize = own.groupSize() > inputs ? QuantizationScheme.PER_CHANNEL : own.groupSize();
+        if (groupSize != QuantizationScheme.PER_CHANNEL && inputs % groupSize != 0) {
+            throw fault(checkpoint, qweight, inputs + " inputs are no multiple of group size " + groupSize, null);
+        }
+        int groups = groupSize == QuantizationScheme.PER_CHANNEL ? 1 : inputs / groupSize;
+
+        Tensor scaleTensor = scales(checkpoint, linear, groups, outputs);
+        int[] stored = storedZeros(checkpoint, linear, groups, outputs, bits);
+        boolean symmetric = own.symmetric() && isMiddle(stored, bits);
+        int[] zeros;
+        if (symmetric) {
+            warnIfMislabelled(checkpoint, stored[0], bits);
+            zeros = new int[stored.length];
+            Arrays.fill(zeros, 1 << bits - 1);
+        } else {
+            // Without wrap: 15 means 16 in a version 1 file.
+            zeros = Arrays.stream(stored)
+                    .map(zero -> zero + version().lowestZero())
+                    .toArray();
+        }
+        QuantizationScheme scheme = new QuantizationScheme(
+                bits, groupSize, symmetric, scaleTensor.type(), version().lowestZero());
+        return new QuantizedWeight(
+                scheme,
+                outputs,
+                inputs,
+                unpackCodes(qweight.toInts(), outputs, inputs, bits),
+                transpose(scaleTensor.toFloats(), groups, outputs),
+                zeros,
+                groupOfColumn(checkpoint, linear, inputs, groups, own.actOrder()));
+    }
+
+    private static byte[] unpackCodes(int[] words, int outputs, int inputs, int bits) {
+        byte[] codes = new byte[Math.multiplyExact(outputs, inputs)];
+        for (int begin = 0; begin < outputs; begin += TILE) {
+            int end = Math.min(begin + TILE, outputs);
+            for (int i = 0; i < inputs; i++) {
+                for (int o = begin; o < end; o++) {
+                    codes[o * inputs + i] = (byte) BitStream.get(words, o, outputs, i, bits);
+                }
+            }
+        }
+        return codes;
+    }
+
+    private static int inputs(Checkpoint checkpoint, Tensor qweight, int bits) {
+        long codeBits = Math.multiplyExact(qweight.shape().size(0), Integer.SIZE);
+        if (codeBits % bits != 0 || codeBits / bits > Integer.MAX_VALUE) {
+            throw fault(
+                    checkpoint,
+                    qweight,
+                    "its rows do not hold whole " + bits + "-bit codes",
+                    "found " + qweight.shape());
+        }
+        return (int) (codeBits / bits);
+    }
+
+    private static Tensor scales(Checkpoint checkpoint, String linear, int groups, int outputs) {
+        Tensor scales = checkpoint.tensor(linear + ".scales");
+        boolean known = scales.type() == DType.F16 || scales.type() == DType.BF16 || scales.type() == DType.F32;
+        if (!known || !scales.shape().equals(Shape.of(groups, outputs))) {
+            throw fault(
+                    checkpoint,
+                    scales,
+                    "scales do not fit the weight",
+                    "expected F16 [" + groups + ", " + outputs + "], found " + scales.type() + " " + scales.shape());
+        }
+        FiniteCheck.require(checkpoint.file(scales.name()), scales);
+        return scales;
+    }
+
+    /// Zeros as the file holds them, `[outputs, groups]`.
+    private static int[] storedZeros(Checkpoint checkpoint, String linear, int groups, int outputs, int bits) {
+        Tensor qzeros = matrix(checkpoint, linear + ".qzeros");
+        long bitsOfRow = (long) outputs * bits;
+        Shape expected = Shape.of(groups, Math.ceilDiv(bitsOfRow, Integer.SIZE));
+        if (!qzeros.shape().equals(expected)) {
+            throw fault(
+                    checkpoint,
+                    qzeros,
+                    "zeros do not fit the weight",
+                    "expected I32 " + expected + ", found " + qzeros.shape());
+        }
+        int[] words = qzeros.toInts();
+        int row = words.length / groups;
+        int[] stored = new int[Math.multiplyExact(outputs, groups)];
+        for (int o = 0; o < outputs; o++) {
+            for (int g = 0; g < groups; g++) {
+                stored[o * groups + g] = BitStream.get(words, g * row, 1, o, bits);
+            }
+        }
+        return stored;
+    }
+
+    /// True if all zeros are the middle code, as version 1 or version 2 stores it.
+    private static boolean isMiddle(int[] stored, int bits) {
+        if (stored.length == 0) {
+            return true;
+        }
+        int middle = 1 << bits - 1;
+        int first = stored[0];
+        return (first == middle || first == middle - 1) && Arrays.stream(stored).allMatch(zero -> zero == first);
+    }
+
+    /// Some tools label one version and write the other. In a symmetric file the zeros tell which.
+    private void warnIfMislabelled(Checkpoint checkpoint, int stored, int bits) {
+        int labelled = (1 << bits - 1) - version().lowestZero();
+        if (stored != labelled && mislabelled.compareAndSet(false, true)) {
+            LOG.log(
+                    Level.WARNING,
+                    "''{0}'' calls itself {1} but stores zeros of the other version ({2}, expected {3}); read as"
+                            + " stored",
+                    checkpoint.directory(),
+                    name(),
+                    stored,
+                    labelled);
+        }
+    }
+
+    private static float[] transpose(float[] values, int rows, int columns) {
+        float[] transposed = new float[values.length];
+        for (int r = 0; r < rows; r++) {
+            for (int c = 0; c < columns; c++) {
+                transposed[c * rows + r] = values[r * columns + c];
+            }
+        }
+        return transposed;
+    }
+
+    /// Group of each column, or null when they are in order.
+    private static int[] groupOfColumn(Checkpoint checkpoint, String linear, int inputs, int groups, boolean actOrder) {
+        String name = linear + ".g_idx";
+        if (!checkpoint.has(name) && !actOrder) {
+            return null;
+        }
+        Tensor tensor = checkpoint.tensor(name);
+        if (tensor.type() != DType.I32 || !tensor.shape().equals(Shape.of(inputs))) {
+            throw fault(
+                    checkpoint,
+                    tensor,
+                    "group index does not fit the weight",
+                    "expected I32 [" + inputs + "], found " + tensor.type() + " " + tensor.shape());
+        }
+        int[] group = tensor.toInts();
+        boolean inOrder = true;
+        for (int i = 0; i < inputs; i++) {
+            if (group[i] < 0 || group[i] >= groups) {
+                throw fault(
+                        checkpoint,
+                        tensor,
+                        "group index out of range",
+                        "input " + i + " has group " + group[i] + " of " + groups);
+            }
+            inOrder &= group[i] == i / (inputs / groups);
+        }
+        return inOrder ? null : group;
+    }
+
+    private static Tensor matrix(Checkpoint checkpoint, String name) {
+        Tensor tensor = checkpoint.tensor(name);
+        if (tensor.type() != DType.I32 || tensor.shape().rank() != 2 || tensor.elements() == 0) {
+            throw fault(
+                    checkpoint,
+                    tensor,
+                    "not packed as GPTQ packs",
+                    "expected an I32 matrix, found " + tensor.type() + " " + tensor.shape());
+        }
+        return tensor;
+    }
+
+    private static int size(Checkpoint checkpoint, Tensor tensor, int axis) {
+        long size = tensor.shape().size(axis);
+        if (size > Integer.MAX_VALUE) {
+            throw fault(checkpoint, tensor, "matrix is too large", "found " + tensor.shape());
+        }
+        return (int) size;
+    }
+
+    private static MalformedCheckpointException fault(
+            Checkpoint checkpoint, Tensor tensor, String problem, String detail) {
+        Path file = checkpoint.file(tensor.name());
+        return new MalformedCheckpointException(
+                file, tensor.name(), problem, detail, "check that config.json and weights are of the same model");
+    }
+
+    @Override
+    public ObjectNode config(QuantizationScheme scheme, String tool, Map<String, ?> meta, Collection<String> dense) {
+        ObjectNode section = JsonNodeFactory.instance.objectNode();
+        section.put("bits", scheme.bits());
+        section.put("group_size", scheme.groupSize());
+        section.put("desc_act", settings.actOrder());
+        section.put("sym", scheme.symmetric());
+        section.put("lm_head", false);
+        // Older and newer readers look for one spelling each.
+        section.put("quant_method", "gptq");
+        section.put("method", "gptq");
+        section.put("checkpoint_format", name());
+        section.put("format", name());
+        section.put("pack_dtype", "int32");
+        if (!dense.isEmpty()) {
+            // Readers build every linear packed unless a rule excludes it.
+            ObjectNode dynamic = section.putObject("dynamic");
+            dense.forEach(linear -> dynamic.putObject("-:^" + linear.replace(".", "\\.") + "$"));
+        }
+        ObjectNode facts = section.putObject("meta");
+        facts.putArray("quantizer").add(tool);
+        new TreeMap<>(meta).forEach((key, value) -> facts.set(key, JSON.valueToTree(value)));
+        return section;
+    }
+}

@@ -1,0 +1,50 @@
+package dev.halftone.core.layout;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.halftone.core.HalftoneException;
+import dev.halftone.core.checkpoint.Checkpoint;
+import dev.halftone.core.checkpoint.MalformedCheckpointException;
+import dev.halftone.core.checkpoint.TensorSpec;
+import dev.halftone.core.tensor.Tensor;
+import dev.halftone.core.weight.QuantizationScheme;
+import dev.halftone.core.weight.QuantizedWeight;
+import java.lang.foreign.Arena;
+import java.util.Collection;
+import java.util.List;
+import java.util.Map;
+
+/// A file format of quantized weights: several named tensors for each linear, and a section of `config.json`.
+///
+/// `linear` is the name without suffix, as in `model.layers.0.self_attn.q_proj`.
+public sealed interface PackedLayout permits GptqLayout {
+    /// As configurations spell it.
+    String name();
+
+    /// Checks, before any work, that a linear can be stored, and loaded by the tools that read this format.
+    ///
+    /// @throws HalftoneException of kind USAGE if its sizes or the scheme do not allow it
+    void requireStorable(String linear, int outputs, int inputs, QuantizationScheme scheme);
+
+    /// The tensors that [#pack] will make.
+    ///
+    /// @throws HalftoneException like [#requireStorable]
+    List<TensorSpec> specs(String linear, int outputs, int inputs, QuantizationScheme scheme);
+
+    /// The weight as tensors, in memory of `arena`.
+    ///
+    /// @throws HalftoneException        like [#requireStorable]
+    /// @throws IllegalArgumentException if a code, zero or scale is none that the format can hold
+    List<Tensor> pack(String linear, QuantizedWeight weight, Arena arena);
+
+    /// Restores what [#pack] stored, or another tool.
+    ///
+    /// @throws MalformedCheckpointException if tensors are missing or do not fit together
+    QuantizedWeight unpack(String linear, Checkpoint checkpoint);
+
+    /// The quantization section of `config.json`.
+    ///
+    /// @param tool  who made it, as `name:version`
+    /// @param meta  how the codes were found, under the names that the format's own tools use
+    /// @param dense linears of the decoder blocks that were left in floating point
+    ObjectNode config(QuantizationScheme scheme, String tool, Map<String, ?> meta, Collection<String> dense);
+}
