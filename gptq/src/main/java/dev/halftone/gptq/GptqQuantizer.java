@@ -1,5 +1,6 @@
 package dev.halftone.gptq;
 
+import dev.halftone.core.HalftoneException;
 import dev.halftone.core.compute.Backend;
 import dev.halftone.core.quantize.InputStatistics;
 import dev.halftone.core.quantize.OutputError;
@@ -10,6 +11,8 @@ import dev.halftone.core.quantize.WeightQuantizer;
 import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.core.weight.Weight;
 import java.util.Locale;
+import java.util.SortedMap;
+import java.util.TreeMap;
 
 /// GPTQ as a method: needs the moments of each linear's inputs, and compares itself with plain rounding.
 public final class GptqQuantizer implements WeightQuantizer {
@@ -33,9 +36,14 @@ public final class GptqQuantizer implements WeightQuantizer {
     }
 
     @Override
-    public String settings() {
-        return "damping " + options.damping() + ", order "
-                + options.order().name().toLowerCase(Locale.ROOT).replace('_', '-');
+    public SortedMap<String, Object> settings() {
+        SortedMap<String, Object> settings = new TreeMap<>();
+        settings.put("damp_percent", options.damping());
+        settings.put(
+                "column_order", options.order().name().toLowerCase(Locale.ROOT).replace('_', '-'));
+        settings.put("act_group_aware", options.order() == ColumnOrder.GROUP_AWARE);
+        settings.put("static_groups", options.order() == ColumnOrder.ACTIVATION);
+        return settings;
     }
 
     @Override
@@ -56,7 +64,18 @@ public final class GptqQuantizer implements WeightQuantizer {
                 new FactorKey(options, groupLength),
                 InverseFactor.class,
                 () -> InverseFactor.of(linear, statistics.moments(), groupLength, options, backend));
-        GptqSolver.Solution solution = GptqSolver.solve(weight, scheme, factor, options.order(), backend);
+        GptqSolver.Solution solution;
+        try {
+            solution = GptqSolver.solve(weight, scheme, factor, options.order(), backend);
+        } catch (ArithmeticException e) {
+            throw new HalftoneException(
+                    HalftoneException.Kind.NUMERICS,
+                    "the rounding errors of '" + linear + "' outgrew float32",
+                    e.getMessage() + ", with damping "
+                            + factor.attempts().getLast().damping(),
+                    "more damping, or more varied calibration text",
+                    e);
+        }
         return new Quantized(
                 solution.weight(), compare(weight, solution, scheme, statistics, backend), factor.attempts());
     }

@@ -5,7 +5,9 @@ import dev.halftone.core.weight.AffineGrid;
 import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.core.weight.QuantizedWeight;
 import dev.halftone.core.weight.Weight;
+import java.util.Collections;
 import java.util.List;
+import java.util.SortedMap;
 
 /// Plain rounding: every weight goes to the nearest value of the min-max grid of its group. Sees no inputs, so nothing
 /// of the model is run.
@@ -16,8 +18,8 @@ public final class RoundToNearest implements WeightQuantizer {
     }
 
     @Override
-    public String settings() {
-        return "";
+    public SortedMap<String, Object> settings() {
+        return Collections.emptySortedMap();
     }
 
     @Override
