@@ -1,0 +1,96 @@
+package dev.halftone.runtime.cpu;
+
+/// The kernels on vectors of the width of [Lanes]. Nothing but this class and those it calls touches the vector module.
+final class VectorKernels implements Kernels {
+    @Override
+    public String name() {
+        return Lanes.FLOATS.vectorBitSize() + "-bit vectors";
+    }
+
+    @Override
+    public int lanes() {
+        return Lanes.COUNT;
+    }
+
+    @Override
+    public void tile(
+            long a,
+            long aRow,
+            long aStep,
+            int rows,
+            long b,
+            long bStrip,
+            long bStep,
+            int depth,
+            long c,
+            long cRow,
+            float alpha) {
+        TileKernel.tile(a, aRow, aStep, rows, b, bStrip, bStep, depth, c, cRow, alpha);
+    }
+
+    @Override
+    public void narrowTile(
+            long a, long aRow, long aStep, int rows, long b, long bStep, int depth, long c, long cRow, float alpha) {
+        TileKernel.narrowTile(a, aRow, aStep, rows, b, bStep, depth, c, cRow, alpha);
+    }
+
+    @Override
+    public void multiplyRow(PackedWeight weight, long x, long sums, int from, int to, long y) {
+        switch (weight.form) {
+            case CODES4 -> Codes4Kernel.multiplyRow(weight, x, sums, from, to, y);
+            case CODES8 -> Codes8Kernel.multiplyRow(weight, x, sums, from, to, y);
+            case BFLOAT16 -> BFloat16Kernel.multiplyRow(weight, x, from, to, y);
+            case FLOAT32 -> Float32Kernel.multiplyRow(weight, x, from, to, y);
+        }
+    }
+
+    @Override
+    public void multiplyFourRows(PackedWeight weight, long x, long xRow, int from, int to, long y, long yRow) {
+        switch (weight.form) {
+            case CODES4 -> Codes4Kernel.multiplyFourRows(weight, x, xRow, from, to, y, yRow);
+            case CODES8 -> Codes8Kernel.multiplyFourRows(weight, x, xRow, from, to, y, yRow);
+            case BFLOAT16 -> BFloat16Kernel.multiplyFourRows(weight, x, xRow, from, to, y, yRow);
+            case FLOAT32 -> Float32Kernel.multiplyFourRows(weight, x, xRow, from, to, y, yRow);
+        }
+    }
+
+    @Override
+    public void restore(PackedWeight weight, int strip, int first, int count, long destination) {
+        switch (weight.form) {
+            case CODES4 -> Codes4Kernel.restore(weight, strip, first, count, destination);
+            case CODES8 -> Codes8Kernel.restore(weight, strip, first, count, destination);
+            case BFLOAT16 -> BFloat16Kernel.restore(weight, strip, first, count, destination);
+            case FLOAT32 -> Float32Kernel.restore(weight, strip, first, count, destination);
+        }
+    }
+
+    @Override
+    public void normalize(long x, long weight, float epsilon, int count, long destination, long scratch) {
+        RowKernel.normalize(x, weight, epsilon, count, destination, scratch);
+    }
+
+    @Override
+    public void rotate(long x, int half, long cosines, long sines) {
+        RowKernel.rotate(x, half, cosines, sines);
+    }
+
+    @Override
+    public void gate(long gate, long up, long destination, int count) {
+        RowKernel.gate(gate, up, destination, count);
+    }
+
+    @Override
+    public void add(long x, long sum, int count) {
+        RowKernel.add(x, sum, count);
+    }
+
+    @Override
+    public void scale(long x, float factor, long destination, int count) {
+        RowKernel.scale(x, factor, destination, count);
+    }
+
+    @Override
+    public float exponentials(long x, int count, long scratch) {
+        return RowKernel.exponentials(x, count, scratch);
+    }
+}
