@@ -33,6 +33,23 @@ public record QuantizationScheme(int bits, int groupSize, boolean symmetric, DTy
         return new QuantizationScheme(bits, groupSize, symmetric, DType.F16, 1);
     }
 
+    /// What a GPTQ v2 file can hold: float16 scales, any zero point.
+    public static QuantizationScheme gptqV2(int bits, int groupSize, boolean symmetric) {
+        return new QuantizationScheme(bits, groupSize, symmetric, DType.F16, 0);
+    }
+
+    /// What an AWQ file can hold: float16 scales, any zero point.
+    public static QuantizationScheme awq(int bits, int groupSize, boolean symmetric) {
+        return new QuantizationScheme(bits, groupSize, symmetric, DType.F16, 0);
+    }
+
+    /// What a compressed-tensors file can hold: scales in the type of the model's own numbers, any zero point.
+    ///
+    /// @param scaleType F32, F16 or BF16
+    public static QuantizationScheme compressedTensors(int bits, int groupSize, boolean symmetric, DType scaleType) {
+        return new QuantizationScheme(bits, groupSize, symmetric, scaleType, 0);
+    }
+
     /// Largest code.
     public int maximum() {
         return (1 << bits) - 1;

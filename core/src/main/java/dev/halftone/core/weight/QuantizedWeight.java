@@ -1,5 +1,7 @@
 package dev.halftone.core.weight;
 
+import java.util.Objects;
+
 /// A weight as integer codes: the one form in which method, file format and backend meet. It exists for one linear at a
 /// time, so its plain form costs little memory. Arrays are shared, not copied: whoever makes one hands them over.
 ///
@@ -7,6 +9,7 @@ package dev.halftone.core.weight;
 /// @param scales        `[outputs, groups]`
 /// @param zeros         `[outputs, groups]`, code of the value 0
 /// @param groupOfColumn `[inputs]`, or null when column `i` belongs to group `i / groupLength`
+/// @param activations   how the checkpoint wants the inputs rounded; no part of what the weight restores to
 public record QuantizedWeight(
         QuantizationScheme scheme,
         int outputs,
@@ -14,10 +17,12 @@ public record QuantizedWeight(
         byte[] codes,
         float[] scales,
         int[] zeros,
-        int[] groupOfColumn)
+        int[] groupOfColumn,
+        ActivationScheme activations)
         implements Weight {
 
     public QuantizedWeight {
+        Objects.requireNonNull(activations);
         int cells = Math.multiplyExact(outputs, scheme.groups(inputs));
         if (codes.length != Math.multiplyExact(outputs, inputs)
                 || scales.length != cells
@@ -26,6 +31,18 @@ public record QuantizedWeight(
             throw new IllegalArgumentException("arrays do not fit a " + scheme + " weight [" + outputs + ", " + inputs
                     + "]: " + codes.length + " codes, " + scales.length + " scales, " + zeros.length + " zeros");
         }
+    }
+
+    /// A weight whose inputs stay in floating point.
+    public QuantizedWeight(
+            QuantizationScheme scheme,
+            int outputs,
+            int inputs,
+            byte[] codes,
+            float[] scales,
+            int[] zeros,
+            int[] groupOfColumn) {
+        this(scheme, outputs, inputs, codes, scales, zeros, groupOfColumn, ActivationScheme.NONE);
     }
 
     public int groups() {
