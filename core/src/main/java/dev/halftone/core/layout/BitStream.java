@@ -17,6 +17,11 @@ final class BitStream {
         return (int) (total / Integer.SIZE);
     }
 
+    /// Words that `count` numbers take, the last one perhaps not filled.
+    static int wordsTouched(int count, int bits) {
+        return (int) Math.ceilDiv((long) count * bits, Integer.SIZE);
+    }
+
     static int get(int[] words, int base, int stride, int index, int bits) {
         long position = (long) index * bits;
         int at = base + (int) (position >>> 5) * stride;

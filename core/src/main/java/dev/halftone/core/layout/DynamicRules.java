@@ -5,38 +5,24 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.halftone.core.checkpoint.MalformedCheckpointException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.regex.Pattern;
-import java.util.regex.PatternSyntaxException;
 
-/// The `dynamic` map of a GPTQ configuration: regular expressions, matched from the start of a linear's name, that
-/// exclude it (`-:`) or change its settings (`+:`, or no prefix). Exclusions come first, then the first match in the
-/// order of the file.
+/// The `dynamic` map of a GPTQ or AWQ configuration: regular expressions, matched from the start of a linear's name,
+/// that exclude it (`-:`) or change its settings (`+:`, or no prefix). Exclusions come first, then the first match in
+/// the order of the file.
 ///
 /// @param exclusions linears that stay in floating point
 /// @param overrides  linears with settings of their own
-record DynamicRules(List<Rule> exclusions, List<Rule> overrides) {
+record DynamicRules(List<NamePattern> exclusions, List<Rule> overrides) {
     static final DynamicRules NONE = new DynamicRules(List.of(), List.of());
 
-    private static final int LONGEST_PATTERN = 10_000;
+    private static final String WHAT = "a dynamic rule";
 
     /// @param settings that replace those of the whole file
-    record Rule(Path file, Pattern pattern, ObjectNode settings) {
-        boolean matches(String linear) {
-            try {
-                return pattern.matcher(new Rationed(linear)).lookingAt();
-            } catch (RationedException e) {
-                throw new MalformedCheckpointException(
-                        file,
-                        null,
-                        "a dynamic rule takes too long to match",
-                        "rule '" + pattern + "' on '" + linear + "'",
-                        "simplify the rule");
-            }
-        }
-    }
+    record Rule(NamePattern pattern, ObjectNode settings) {}
 
     DynamicRules {
         exclusions = List.copyOf(exclusions);
@@ -54,17 +40,18 @@ record DynamicRules(List<Rule> exclusions, List<Rule> overrides) {
             throw new MalformedCheckpointException(
                     file, null, "dynamic is not an object", "found " + map.getNodeType(), null);
         }
-        List<Rule> exclusions = new ArrayList<>();
+        List<NamePattern> exclusions = new ArrayList<>();
         List<Rule> overrides = new ArrayList<>();
         for (Map.Entry<String, JsonNode> entry : map.properties()) {
             String text = entry.getKey();
             boolean excludes = text.startsWith("-:");
-            Pattern pattern = compile(excludes || text.startsWith("+:") ? text.substring(2) : text, file);
+            NamePattern pattern =
+                    NamePattern.of(excludes || text.startsWith("+:") ? text.substring(2) : text, WHAT, file);
             if (excludes) {
                 // What stands behind an exclusion has no meaning; tools write {}.
-                exclusions.add(new Rule(file, pattern, null));
+                exclusions.add(pattern);
             } else if (entry.getValue() instanceof ObjectNode settings) {
-                overrides.add(new Rule(file, pattern, settings));
+                overrides.add(new Rule(pattern, settings));
             } else {
                 throw new MalformedCheckpointException(
                         file,
@@ -77,68 +64,23 @@ record DynamicRules(List<Rule> exclusions, List<Rule> overrides) {
         return new DynamicRules(exclusions, overrides);
     }
 
-    private static Pattern compile(String text, Path file) {
-        try {
-            if (text.length() <= LONGEST_PATTERN) {
-                return Pattern.compile(text);
-            }
-        } catch (PatternSyntaxException e) {
-            throw new MalformedCheckpointException(
-                    file, null, "a dynamic rule is no regular expression", e.getDescription() + ": " + text, null);
+    /// Writes rules that exclude exactly the linears `dense`, if there are any: readers build every other one packed.
+    static void writeExclusions(Collection<String> dense, ObjectNode section) {
+        if (!dense.isEmpty()) {
+            ObjectNode dynamic = section.putObject("dynamic");
+            dense.forEach(linear -> dynamic.putObject("-:^" + linear.replace(".", "\\.") + "$"));
         }
-        throw new MalformedCheckpointException(
-                file, null, "a dynamic rule is too long", text.length() + " characters", null);
     }
 
     boolean excludes(String linear) {
-        return exclusions.stream().anyMatch(rule -> rule.matches(linear));
+        return exclusions.stream().anyMatch(pattern -> pattern.matches(linear));
     }
 
     /// The settings that replace those of the whole file for this linear.
     Optional<ObjectNode> settings(String linear) {
         return overrides.stream()
-                .filter(rule -> rule.matches(linear))
+                .filter(rule -> rule.pattern().matches(linear))
                 .map(Rule::settings)
                 .findFirst();
-    }
-
-    private static final class RationedException extends RuntimeException {
-        private static final long serialVersionUID = 1L;
-    }
-
-    /// A text that can be looked at only so often: a hostile pattern makes the matcher backtrack for ages, and it
-    /// cannot be interrupted otherwise.
-    private static final class Rationed implements CharSequence {
-        private static final int LOOKS = 1_000_000;
-
-        private final String text;
-        private int looks;
-
-        Rationed(String text) {
-            this.text = text;
-        }
-
-        @Override
-        public char charAt(int index) {
-            if (++looks > LOOKS) {
-                throw new RationedException();
-            }
-            return text.charAt(index);
-        }
-
-        @Override
-        public int length() {
-            return text.length();
-        }
-
-        @Override
-        public CharSequence subSequence(int start, int end) {
-            return text.subSequence(start, end);
-        }
-
-        @Override
-        public String toString() {
-            return text;
-        }
     }
 }

@@ -1,13 +1,10 @@
 package dev.halftone.core.layout;
 
-import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.halftone.core.HalftoneException;
 import dev.halftone.core.HalftoneException.Kind;
 import dev.halftone.core.checkpoint.Checkpoint;
-import dev.halftone.core.checkpoint.FiniteCheck;
-import dev.halftone.core.checkpoint.MalformedCheckpointException;
 import dev.halftone.core.checkpoint.TensorSpec;
 import dev.halftone.core.tensor.DType;
 import dev.halftone.core.tensor.Shape;
@@ -16,14 +13,12 @@ import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.core.weight.QuantizedWeight;
 import java.lang.System.Logger.Level;
 import java.lang.foreign.Arena;
-import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
 import java.util.Map;
-import java.util.TreeMap;
+import java.util.Optional;
 import java.util.concurrent.atomic.AtomicBoolean;
-import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
 /// The format of GPTQ checkpoints. For each linear, with `b` bits:
@@ -65,7 +60,8 @@ public final class GptqLayout implements PackedLayout {
     }
 
     private static final System.Logger LOG = System.getLogger("dev.halftone.core.layout");
-    private static final ObjectMapper JSON = new ObjectMapper();
+    static final String SECTION_FILE = "quantize_config.json";
+    private static final String FORMAT = "GPTQ";
 
     /// Loaders take inputs and outputs only in such multiples.
     private static final int MULTIPLE = 32;
@@ -100,13 +96,19 @@ public final class GptqLayout implements PackedLayout {
         return settings.version();
     }
 
-    GptqSettings settings() {
-        return settings;
-    }
-
     @Override
     public String name() {
         return version().format();
+    }
+
+    @Override
+    public String description() {
+        return settings.description();
+    }
+
+    @Override
+    public Optional<String> sectionFile() {
+        return Optional.of(SECTION_FILE);
     }
 
     @Override
@@ -125,24 +127,7 @@ public final class GptqLayout implements PackedLayout {
                     "it has " + inputs + " inputs and " + outputs + " outputs, both must be multiples of " + MULTIPLE,
                     "leave this linear in floating point");
         }
-        int groupSize = scheme.groupSize();
-        if (groupSize != QuantizationScheme.PER_CHANNEL && inputs % groupSize != 0) {
-            List<Integer> fitting = IntStream.rangeClosed(1, inputs / MULTIPLE)
-                    .map(i -> i * MULTIPLE)
-                    .filter(size -> inputs % size == 0)
-                    .boxed()
-                    .toList();
-            String list = fitting.stream().limit(12).map(String::valueOf).collect(Collectors.joining(", "));
-            throw new HalftoneException(
-                    Kind.USAGE,
-                    linear + ": " + inputs + " inputs are no multiple of group size " + groupSize,
-                    "group sizes that work: " + list + (fitting.size() > 12 ? ", ..." : "") + " and -1",
-                    "use group size "
-                            + fitting.stream()
-                                    .filter(size -> size <= groupSize)
-                                    .reduce((small, large) -> large)
-                                    .orElse(QuantizationScheme.PER_CHANNEL));
-        }
+        PackedTensors.requireDivisible(linear, inputs, scheme.groupSize(), MULTIPLE);
         if (scheme.scaleType() != DType.F16) {
             throw new IllegalArgumentException("the GPTQ format stores scales as F16, not " + scheme.scaleType());
         }
@@ -170,45 +155,40 @@ public final class GptqLayout implements PackedLayout {
             throw new IllegalArgumentException(
                     linear + ": columns are out of order, which loaders overlook in a file that says desc_act false");
         }
-        TensorSpec scales = specs.get(2);
+        PackedTensors.requireCodes(linear, weight);
+        PackedTensors.requireZeros(linear, weight, version().lowestZero(), name());
+        PackedTensors.requireScales(linear, weight);
         return List.of(
-                tensor(specs.get(0), packCodes(linear, weight), arena),
-                tensor(specs.get(1), packZeros(linear, weight), arena),
-                Tensor.rounded(scales.name(), scales.type(), scales.shape(), transposedScales(linear, weight), arena),
-                tensor(
+                PackedTensors.ints(specs.get(0), packCodes(weight), arena),
+                PackedTensors.ints(specs.get(1), packZeros(weight), arena),
+                PackedTensors.floats(
+                        specs.get(2),
+                        PackedTensors.transpose(weight.scales(), weight.outputs(), weight.groups()),
+                        arena),
+                PackedTensors.ints(
                         specs.get(3),
                         IntStream.range(0, weight.inputs()).map(weight::group).toArray(),
                         arena));
     }
 
-    private static Tensor tensor(TensorSpec spec, int[] values, Arena arena) {
-        return Tensor.ofInts(spec.name(), spec.shape(), values, arena);
-    }
-
-    private static int[] packCodes(String linear, QuantizedWeight weight) {
+    private static int[] packCodes(QuantizedWeight weight) {
         int outputs = weight.outputs();
         int inputs = weight.inputs();
         int bits = weight.scheme().bits();
-        int maximum = weight.scheme().maximum();
         byte[] codes = weight.codes();
         int[] words = new int[Math.multiplyExact(BitStream.words(inputs, bits), outputs)];
         for (int begin = 0; begin < outputs; begin += TILE) {
             int end = Math.min(begin + TILE, outputs);
             for (int i = 0; i < inputs; i++) {
                 for (int o = begin; o < end; o++) {
-                    int code = codes[o * inputs + i] & 0xFF;
-                    if (code > maximum) {
-                        // It would spill into its neighbour.
-                        throw new IllegalArgumentException(linear + ": code " + code + " exceeds " + maximum);
-                    }
-                    BitStream.set(words, o, outputs, i, bits, code);
+                    BitStream.set(words, o, outputs, i, bits, codes[o * inputs + i] & 0xFF);
                 }
             }
         }
         return words;
     }
 
-    private int[] packZeros(String linear, QuantizedWeight weight) {
+    private int[] packZeros(QuantizedWeight weight) {
         int outputs = weight.outputs();
         int groups = weight.groups();
         int bits = weight.scheme().bits();
@@ -216,51 +196,39 @@ public final class GptqLayout implements PackedLayout {
         int[] words = new int[Math.multiplyExact(groups, row)];
         for (int o = 0; o < outputs; o++) {
             for (int g = 0; g < groups; g++) {
-                int zero = weight.zeros()[o * groups + g];
-                int stored = zero - version().lowestZero();
-                if (stored < 0 || stored > weight.scheme().maximum()) {
-                    throw new IllegalArgumentException(linear + ": " + name() + " cannot store a zero of " + zero);
-                }
+                int stored = weight.zeros()[o * groups + g] - version().lowestZero();
                 BitStream.set(words, g * row, 1, o, bits, stored);
             }
         }
         return words;
     }
 
-    private static float[] transposedScales(String linear, QuantizedWeight weight) {
-        int outputs = weight.outputs();
-        int groups = weight.groups();
-        float[] scales = new float[outputs * groups];
-        for (int o = 0; o < outputs; o++) {
-            for (int g = 0; g < groups; g++) {
-                float scale = weight.scales()[o * groups + g];
-                if (!Float.isFinite(scale) || weight.scheme().scaleType().round(scale) != scale) {
-                    throw new IllegalArgumentException(linear + ": scale " + scale + " is no "
-                            + weight.scheme().scaleType());
-                }
-                scales[g * outputs + o] = scale;
-            }
+    @Override
+    public boolean holds(String linear, Checkpoint checkpoint) {
+        String qweight = linear + ".qweight";
+        if (!checkpoint.has(qweight)) {
+            return false;
         }
-        return scales;
+        PackedTensors.requireNotDense(linear, checkpoint);
+        if (settings.dynamic().excludes(linear)) {
+            throw PackedTensors.fault(
+                    checkpoint, checkpoint.tensor(qweight), "is packed, but a dynamic rule excludes it", null);
+        }
+        return true;
     }
 
     @Override
     public QuantizedWeight unpack(String linear, Checkpoint checkpoint) {
         GptqSettings own = settings.of(linear, checkpoint.directory());
         int bits = own.bits();
-        Tensor qweight = matrix(checkpoint, linear + ".qweight");
-        int outputs = size(checkpoint, qweight, 1);
+        Tensor qweight = PackedTensors.matrix(checkpoint, linear + ".qweight", DType.I32, FORMAT);
+        int outputs = PackedTensors.size(checkpoint, qweight, 1);
         int inputs = inputs(checkpoint, qweight, bits);
-        if ((long) outputs * inputs > Integer.MAX_VALUE) {
-            throw fault(checkpoint, qweight, "matrix is too large", "found " + outputs + " by " + inputs);
-        }
+        PackedTensors.requireAddressable(checkpoint, qweight, outputs, inputs);
         int groupSize = own.groupSize() > inputs ? QuantizationScheme.PER_CHANNEL : own.groupSize();
-        if (groupSize != QuantizationScheme.PER_CHANNEL && inputs % groupSize != 0) {
-            throw fault(checkpoint, qweight, inputs + " inputs are no multiple of group size " + groupSize, null);
-        }
-        int groups = groupSize == QuantizationScheme.PER_CHANNEL ? 1 : inputs / groupSize;
+        int groups = PackedTensors.groups(checkpoint, qweight, inputs, groupSize);
 
-        Tensor scaleTensor = scales(checkpoint, linear, groups, outputs);
+        Tensor scaleTensor = PackedTensors.scales(checkpoint, linear + ".scales", DType.F16, Shape.of(groups, outputs));
         int[] stored = storedZeros(checkpoint, linear, groups, outputs, bits);
         boolean symmetric = own.symmetric() && isMiddle(stored, bits);
         int[] zeros;
@@ -281,7 +249,7 @@ public final class GptqLayout implements PackedLayout {
                 outputs,
                 inputs,
                 unpackCodes(qweight.toInts(), outputs, inputs, bits),
-                transpose(scaleTensor.toFloats(), groups, outputs),
+                PackedTensors.transpose(scaleTensor.toFloats(), groups, outputs),
                 zeros,
                 groupOfColumn(checkpoint, linear, inputs, groups, own.actOrder()));
     }
@@ -302,7 +270,7 @@ public final class GptqLayout implements PackedLayout {
     private static int inputs(Checkpoint checkpoint, Tensor qweight, int bits) {
         long codeBits = Math.multiplyExact(qweight.shape().size(0), Integer.SIZE);
         if (codeBits % bits != 0 || codeBits / bits > Integer.MAX_VALUE) {
-            throw fault(
+            throw PackedTensors.fault(
                     checkpoint,
                     qweight,
                     "its rows do not hold whole " + bits + "-bit codes",
@@ -311,32 +279,10 @@ public final class GptqLayout implements PackedLayout {
         return (int) (codeBits / bits);
     }
 
-    private static Tensor scales(Checkpoint checkpoint, String linear, int groups, int outputs) {
-        Tensor scales = checkpoint.tensor(linear + ".scales");
-        boolean known = scales.type() == DType.F16 || scales.type() == DType.BF16 || scales.type() == DType.F32;
-        if (!known || !scales.shape().equals(Shape.of(groups, outputs))) {
-            throw fault(
-                    checkpoint,
-                    scales,
-                    "scales do not fit the weight",
-                    "expected F16 [" + groups + ", " + outputs + "], found " + scales.type() + " " + scales.shape());
-        }
-        FiniteCheck.require(checkpoint.file(scales.name()), scales);
-        return scales;
-    }
-
     /// Zeros as the file holds them, `[outputs, groups]`.
     private static int[] storedZeros(Checkpoint checkpoint, String linear, int groups, int outputs, int bits) {
-        Tensor qzeros = matrix(checkpoint, linear + ".qzeros");
-        long bitsOfRow = (long) outputs * bits;
-        Shape expected = Shape.of(groups, Math.ceilDiv(bitsOfRow, Integer.SIZE));
-        if (!qzeros.shape().equals(expected)) {
-            throw fault(
-                    checkpoint,
-                    qzeros,
-                    "zeros do not fit the weight",
-                    "expected I32 " + expected + ", found " + qzeros.shape());
-        }
+        Shape shape = Shape.of(groups, BitStream.wordsTouched(outputs, bits));
+        Tensor qzeros = PackedTensors.zeros(checkpoint, checkpoint.tensor(linear + ".qzeros"), shape);
         int[] words = qzeros.toInts();
         int row = words.length / groups;
         int[] stored = new int[Math.multiplyExact(outputs, groups)];
@@ -373,70 +319,10 @@ public final class GptqLayout implements PackedLayout {
         }
     }
 
-    private static float[] transpose(float[] values, int rows, int columns) {
-        float[] transposed = new float[values.length];
-        for (int r = 0; r < rows; r++) {
-            for (int c = 0; c < columns; c++) {
-                transposed[c * rows + r] = values[r * columns + c];
-            }
-        }
-        return transposed;
-    }
-
     /// Group of each column, or null when they are in order.
     private static int[] groupOfColumn(Checkpoint checkpoint, String linear, int inputs, int groups, boolean actOrder) {
         String name = linear + ".g_idx";
-        if (!checkpoint.has(name) && !actOrder) {
-            return null;
-        }
-        Tensor tensor = checkpoint.tensor(name);
-        if (tensor.type() != DType.I32 || !tensor.shape().equals(Shape.of(inputs))) {
-            throw fault(
-                    checkpoint,
-                    tensor,
-                    "group index does not fit the weight",
-                    "expected I32 [" + inputs + "], found " + tensor.type() + " " + tensor.shape());
-        }
-        int[] group = tensor.toInts();
-        boolean inOrder = true;
-        for (int i = 0; i < inputs; i++) {
-            if (group[i] < 0 || group[i] >= groups) {
-                throw fault(
-                        checkpoint,
-                        tensor,
-                        "group index out of range",
-                        "input " + i + " has group " + group[i] + " of " + groups);
-            }
-            inOrder &= group[i] == i / (inputs / groups);
-        }
-        return inOrder ? null : group;
-    }
-
-    private static Tensor matrix(Checkpoint checkpoint, String name) {
-        Tensor tensor = checkpoint.tensor(name);
-        if (tensor.type() != DType.I32 || tensor.shape().rank() != 2 || tensor.elements() == 0) {
-            throw fault(
-                    checkpoint,
-                    tensor,
-                    "not packed as GPTQ packs",
-                    "expected an I32 matrix, found " + tensor.type() + " " + tensor.shape());
-        }
-        return tensor;
-    }
-
-    private static int size(Checkpoint checkpoint, Tensor tensor, int axis) {
-        long size = tensor.shape().size(axis);
-        if (size > Integer.MAX_VALUE) {
-            throw fault(checkpoint, tensor, "matrix is too large", "found " + tensor.shape());
-        }
-        return (int) size;
-    }
-
-    private static MalformedCheckpointException fault(
-            Checkpoint checkpoint, Tensor tensor, String problem, String detail) {
-        Path file = checkpoint.file(tensor.name());
-        return new MalformedCheckpointException(
-                file, tensor.name(), problem, detail, "check that config.json and weights are of the same model");
+        return checkpoint.has(name) || actOrder ? PackedTensors.groupOfColumn(checkpoint, name, inputs, groups) : null;
     }
 
     @Override
@@ -453,14 +339,8 @@ public final class GptqLayout implements PackedLayout {
         section.put("checkpoint_format", name());
         section.put("format", name());
         section.put("pack_dtype", "int32");
-        if (!dense.isEmpty()) {
-            // Readers build every linear packed unless a rule excludes it.
-            ObjectNode dynamic = section.putObject("dynamic");
-            dense.forEach(linear -> dynamic.putObject("-:^" + linear.replace(".", "\\.") + "$"));
-        }
-        ObjectNode facts = section.putObject("meta");
-        facts.putArray("quantizer").add(tool);
-        new TreeMap<>(meta).forEach((key, value) -> facts.set(key, JSON.valueToTree(value)));
+        DynamicRules.writeExclusions(dense, section);
+        section.set("meta", PackedTensors.meta(tool, meta));
         return section;
     }
 }

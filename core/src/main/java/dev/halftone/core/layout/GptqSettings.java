@@ -1,6 +1,5 @@
 package dev.halftone.core.layout;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.halftone.core.checkpoint.MalformedCheckpointException;
 import dev.halftone.core.layout.GptqLayout.Version;
@@ -31,30 +30,31 @@ record GptqSettings(
     ///
     /// @param file where it stands
     /// @throws MalformedCheckpointException if it is incomplete, or asks for what is not supported
-    static GptqSettings of(ObjectNode section, Path file) {
-        String packed = text(section, "pack_dtype", "int32", file);
+    static GptqSettings of(ObjectNode tree, Path file) {
+        Section section = new Section(tree, file);
+        String packed = section.text("pack_dtype", "int32");
         if (!packed.equals("int32")) {
-            throw unsupported(file, "pack_dtype '" + packed + "'", "supported: int32");
+            throw section.unsupported("pack_dtype '" + packed + "'", "supported: int32");
         }
         for (String key : UNSUPPORTED) {
-            if (!section.path(key).isMissingNode() && !section.path(key).isNull()) {
-                throw unsupported(file, "a GPTQ checkpoint with '" + key + "'", "supported: plain GPTQ");
+            if (section.has(key)) {
+                throw section.unsupported("a GPTQ checkpoint with '" + key + "'", "supported: plain GPTQ");
             }
         }
         GptqSettings settings = new GptqSettings(
-                version(section, file),
-                number(section, "bits", file),
-                number(section, "group_size", file),
-                flag(section, "sym", true, file),
-                flag(section, "desc_act", false, file),
-                DynamicRules.of(section.path("dynamic"), file));
-        settings.requireSupported(file);
+                version(section),
+                section.number("bits"),
+                section.number("group_size"),
+                section.flag("sym", true),
+                section.flag("desc_act", false),
+                DynamicRules.of(tree.path("dynamic"), file));
+        settings.requireSupported(section);
         return settings;
     }
 
-    private static Version version(ObjectNode section, Path file) {
-        String format = either(section, "checkpoint_format", "format", "gptq", file);
-        if (flag(section, "is_marlin_format", false, file)) {
+    private static Version version(Section section) {
+        String format = section.either("gptq", "checkpoint_format", "format");
+        if (section.flag("is_marlin_format", false)) {
             format = "marlin";
         }
         for (Version version : Version.values()) {
@@ -62,17 +62,14 @@ record GptqSettings(
                 return version;
             }
         }
-        throw unsupported(file, "GPTQ checkpoint_format '" + format + "'", "supported: gptq, gptq_v2");
+        throw section.unsupported("GPTQ checkpoint_format '" + format + "'", "supported: gptq, gptq_v2");
     }
 
-    private void requireSupported(Path file) {
+    private void requireSupported(Section section) {
         if (!BITS.contains(bits)) {
-            throw unsupported(file, "GPTQ with " + bits + " bits", "supported: " + BITS);
+            throw section.unsupported("GPTQ with " + bits + " bits", "supported: " + BITS);
         }
-        if (groupSize != QuantizationScheme.PER_CHANNEL && groupSize < 1) {
-            throw new MalformedCheckpointException(
-                    file, null, "group_size is " + groupSize, "expected a positive number or -1", null);
-        }
+        section.requireGroupSize(groupSize);
     }
 
     /// The settings of one linear.
@@ -80,15 +77,16 @@ record GptqSettings(
     /// @param file of the configuration
     GptqSettings of(String linear, Path file) {
         return dynamic.settings(linear)
-                .map(own -> {
+                .map(tree -> {
+                    Section own = new Section(tree, file);
                     GptqSettings merged = new GptqSettings(
                             version,
-                            own.has("bits") ? number(own, "bits", file) : bits,
-                            own.has("group_size") ? number(own, "group_size", file) : groupSize,
-                            flag(own, "sym", symmetric, file),
-                            flag(own, "desc_act", actOrder, file),
+                            tree.has("bits") ? own.number("bits") : bits,
+                            tree.has("group_size") ? own.number("group_size") : groupSize,
+                            own.flag("sym", symmetric),
+                            own.flag("desc_act", actOrder),
                             DynamicRules.NONE);
-                    merged.requireSupported(file);
+                    merged.requireSupported(own);
                     return merged;
                 })
                 .orElse(this);
@@ -99,65 +97,5 @@ record GptqSettings(
         return bits + "-bit " + (groupSize == QuantizationScheme.PER_CHANNEL ? "per channel" : "g" + groupSize)
                 + (symmetric ? " symmetric" : " asymmetric") + (actOrder ? " act-order" : "")
                 + (dynamic.overrides().isEmpty() ? "" : ", some linears otherwise");
-    }
-
-    /// The text under `key` or its `other` spelling.
-    static String either(ObjectNode section, String key, String other, String preset, Path file) {
-        String first = text(section, key, null, file);
-        String second = text(section, other, null, file);
-        if (first != null && second != null && !first.equals(second)) {
-            throw new MalformedCheckpointException(
-                    file,
-                    null,
-                    key + " and " + other + " disagree",
-                    "found '" + first + "' and '" + second + "'",
-                    "copy the file from the original model");
-        }
-        return first != null ? first : second != null ? second : preset;
-    }
-
-    private static String text(ObjectNode section, String key, String preset, Path file) {
-        JsonNode value = section.path(key);
-        if (value.isMissingNode() || value.isNull()) {
-            return preset;
-        }
-        if (!value.isTextual()) {
-            throw wrong(file, key, "a text", value);
-        }
-        return value.textValue();
-    }
-
-    private static int number(ObjectNode section, String key, Path file) {
-        JsonNode value = section.path(key);
-        if (!value.isIntegralNumber() || !value.canConvertToInt()) {
-            throw wrong(file, key, "a whole number", value);
-        }
-        return value.intValue();
-    }
-
-    private static boolean flag(ObjectNode section, String key, boolean preset, Path file) {
-        JsonNode value = section.path(key);
-        if (value.isMissingNode() || value.isNull()) {
-            return preset;
-        }
-        if (!value.isBoolean()) {
-            throw wrong(file, key, "true or false", value);
-        }
-        return value.booleanValue();
-    }
-
-    private static MalformedCheckpointException wrong(Path file, String key, String expected, JsonNode found) {
-        String value = found.isMissingNode() ? "nothing" : found.getNodeType().toString();
-        return new MalformedCheckpointException(
-                file,
-                null,
-                "quantization setting '" + key + "' is unusable",
-                "expected " + expected + ", found " + value,
-                "copy the file from the original model");
-    }
-
-    static MalformedCheckpointException unsupported(Path file, String what, String supported) {
-        return new MalformedCheckpointException(
-                file, null, what + " is not supported", supported, "use the unquantized model, or another file of it");
     }
 }

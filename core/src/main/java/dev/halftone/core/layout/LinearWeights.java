@@ -1,6 +1,5 @@
 package dev.halftone.core.layout;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.halftone.core.checkpoint.Checkpoint;
 import dev.halftone.core.checkpoint.MalformedCheckpointException;
@@ -9,7 +8,8 @@ import dev.halftone.core.weight.DenseWeight;
 import dev.halftone.core.weight.Weight;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 
 /// The linears of a checkpoint as the checkpoint means them, whether packed or in floating point. Each weight is read
@@ -17,13 +17,17 @@ import java.util.Optional;
 public final class LinearWeights {
     private static final String CONFIG = "config.json";
     private static final String SECTION = "quantization_config";
-    private static final String OWN_FILE = "quantize_config.json";
-    private static final String SUPPORTED = "supported: gptq";
+    /// As the first compressed checkpoints called it.
+    private static final String OLD_SECTION = "compression_config";
+    /// Files of old tools, and the method of those that do not name theirs.
+    private static final Map<String, String> OWN_FILES =
+            Map.of(GptqLayout.SECTION_FILE, "gptq", "quant_config.json", "awq");
+    private static final String SUPPORTED = "supported: gptq, awq, compressed-tensors";
 
     private final Checkpoint checkpoint;
-    private final GptqLayout layout; // null: dense
+    private final PackedLayout layout; // null: dense
 
-    private LinearWeights(Checkpoint checkpoint, GptqLayout layout) {
+    private LinearWeights(Checkpoint checkpoint, PackedLayout layout) {
         this.checkpoint = checkpoint;
         this.layout = layout;
     }
@@ -32,27 +36,18 @@ public final class LinearWeights {
     ///
     /// @throws MalformedCheckpointException if the quantization is unknown, or used in a way that is not supported
     public static LinearWeights of(Checkpoint checkpoint) {
-        JsonNode section = checkpoint.config().path(SECTION);
-        if (section instanceof ObjectNode object) {
-            return packed(checkpoint, object, checkpoint.directory().resolve(CONFIG), null);
+        Section config = new Section(checkpoint.config(), checkpoint.directory().resolve(CONFIG));
+        for (String key : List.of(SECTION, OLD_SECTION)) {
+            if (config.has(key)) {
+                return new LinearWeights(checkpoint, layout(config.child(key), null));
+            }
         }
-        if (!section.isMissingNode() && !section.isNull()) {
-            throw new MalformedCheckpointException(
-                    checkpoint.directory().resolve(CONFIG),
-                    null,
-                    SECTION + " is not an object",
-                    "found " + section.getNodeType(),
-                    "copy config.json from the original model");
-        }
-        Optional<ObjectNode> own;
-        try {
-            own = checkpoint.json(OWN_FILE);
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
-        if (own.isPresent()) {
-            // The first tools to write this file knew no other method, and did not name theirs.
-            return packed(checkpoint, own.get(), checkpoint.directory().resolve(OWN_FILE), "gptq");
+        for (Map.Entry<String, String> own : OWN_FILES.entrySet()) {
+            Optional<ObjectNode> tree = json(checkpoint, own.getKey());
+            if (tree.isPresent()) {
+                Section section = new Section(tree.get(), checkpoint.directory().resolve(own.getKey()));
+                return new LinearWeights(checkpoint, layout(section, own.getValue()));
+            }
         }
         checkpoint.tensors().keySet().stream()
                 .filter(name -> name.endsWith(".qweight") || name.endsWith(".weight_packed"))
@@ -62,22 +57,32 @@ public final class LinearWeights {
                             checkpoint.directory(),
                             name,
                             "weights are packed, but nothing says how",
-                            "neither " + CONFIG + " has " + SECTION + " nor is there a " + OWN_FILE,
+                            "neither " + CONFIG + " has " + SECTION + " nor is there a " + GptqLayout.SECTION_FILE,
                             "copy both files from the original model");
                 });
         return new LinearWeights(checkpoint, null);
     }
 
-    private static LinearWeights packed(Checkpoint checkpoint, ObjectNode section, Path file, String presetMethod) {
-        String method = GptqSettings.either(section, "quant_method", "method", presetMethod, file);
+    private static Optional<ObjectNode> json(Checkpoint checkpoint, String file) {
+        try {
+            return checkpoint.json(file);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /// @param preset method of a section that names none
+    private static PackedLayout layout(Section section, String preset) {
+        String method = section.either(preset, "quant_method", "method");
         if (method == null) {
-            throw new MalformedCheckpointException(
-                    file, null, SECTION + " names no quant_method", SUPPORTED, "copy the file from the original model");
+            throw section.malformed(SECTION + " names no quant_method", SUPPORTED);
         }
-        if (!method.equals("gptq")) {
-            throw GptqSettings.unsupported(file, "quant_method '" + method + "'", SUPPORTED);
-        }
-        return new LinearWeights(checkpoint, GptqLayout.of(GptqSettings.of(section, file)));
+        return switch (method) {
+            case "gptq" -> GptqLayout.of(GptqSettings.of(section.tree(), section.file()));
+            case "awq" -> AwqGemmLayout.of(section.tree(), section.file());
+            case CompressedTensorsLayout.NAME -> CompressedTensorsLayout.of(section.tree(), section.file());
+            default -> throw section.unsupported("quant_method '" + method + "'", SUPPORTED);
+        };
     }
 
     /// The weight of a linear such as `model.layers.0.self_attn.q_proj`: a [DenseWeight] that lives as long as the
@@ -85,23 +90,10 @@ public final class LinearWeights {
     ///
     /// @throws MalformedCheckpointException if it is missing or broken
     public Weight weight(String linear) {
-        String dense = linear + ".weight";
-        if (layout == null || !checkpoint.has(linear + ".qweight")) {
-            return dense(checkpoint.tensor(dense));
+        if (layout != null && layout.holds(linear, checkpoint)) {
+            return layout.unpack(linear, checkpoint);
         }
-        if (checkpoint.has(dense)) {
-            throw new MalformedCheckpointException(
-                    checkpoint.file(dense), linear, "is there both packed and in floating point", null, null);
-        }
-        if (layout.settings().dynamic().excludes(linear)) {
-            throw new MalformedCheckpointException(
-                    checkpoint.file(linear + ".qweight"),
-                    linear,
-                    "is packed, but a dynamic rule excludes it",
-                    null,
-                    "check that config.json and weights are of the same model");
-        }
-        return layout.unpack(linear, checkpoint);
+        return dense(checkpoint.tensor(linear + ".weight"));
     }
 
     private Weight dense(Tensor tensor) {
@@ -143,6 +135,6 @@ public final class LinearWeights {
 
     /// As in "gptq 4-bit g64 symmetric"; empty for a dense checkpoint.
     public Optional<String> description() {
-        return layout().map(packed -> packed.name() + " " + layout.settings().description());
+        return layout().map(packed -> packed.name() + " " + packed.description());
     }
 }

@@ -12,13 +12,20 @@ import java.lang.foreign.Arena;
 import java.util.Collection;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /// A file format of quantized weights: several named tensors for each linear, and a section of `config.json`.
 ///
 /// `linear` is the name without suffix, as in `model.layers.0.self_attn.q_proj`.
-public sealed interface PackedLayout permits GptqLayout {
+public sealed interface PackedLayout permits GptqLayout, AwqGemmLayout, CompressedTensorsLayout {
     /// As configurations spell it.
     String name();
+
+    /// Its settings, as in "4-bit g64 symmetric".
+    String description();
+
+    /// The file that repeats the quantization section for tools that look there; empty if none does.
+    Optional<String> sectionFile();
 
     /// Checks, before any work, that a linear can be stored, and loaded by the tools that read this format.
     ///
@@ -36,6 +43,11 @@ public sealed interface PackedLayout permits GptqLayout {
     /// @throws IllegalArgumentException if a code, zero or scale is none that the format can hold
     List<Tensor> pack(String linear, QuantizedWeight weight, Arena arena);
 
+    /// Whether a linear lies in the checkpoint in this format, rather than in floating point.
+    ///
+    /// @throws MalformedCheckpointException if it does, but the configuration or other tensors contradict
+    boolean holds(String linear, Checkpoint checkpoint);
+
     /// Restores what [#pack] stored, or another tool.
     ///
     /// @throws MalformedCheckpointException if tensors are missing or do not fit together
@@ -44,7 +56,8 @@ public sealed interface PackedLayout permits GptqLayout {
     /// The quantization section of `config.json`.
     ///
     /// @param tool  who made it, as `name:version`
-    /// @param meta  how the codes were found, under the names that the format's own tools use
+    /// @param meta  how the codes were found, under the names that the format's own tools use; left out, like the
+    ///              tool, where the format has no place for it
     /// @param dense linears of the decoder blocks that were left in floating point
     ObjectNode config(QuantizationScheme scheme, String tool, Map<String, ?> meta, Collection<String> dense);
 }

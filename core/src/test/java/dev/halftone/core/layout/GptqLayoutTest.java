@@ -312,7 +312,7 @@ class GptqLayoutTest {
     void refusesTensorsThatDoNotFitTogether() throws IOException {
         List<Tensor> tensors = new ArrayList<>(tensors(0));
         tensors.set(1, Tensor.ofInts(LINEAR + ".qzeros", Shape.of(2, 3), new int[6], arena));
-        assertRefused(SYMMETRIC, tensors, "zeros do not fit the weight | expected I32 [2, 4], found [2, 3]");
+        assertRefused(SYMMETRIC, tensors, "zeros do not fit the weight | expected I32 [2, 4], found I32 [2, 3]");
 
         tensors = new ArrayList<>(tensors(0));
         tensors.set(2, Tensor.rounded(LINEAR + ".scales", DType.F16, Shape.of(1, 32), new float[32], arena));

@@ -191,9 +191,9 @@ class LinearWeightsTest {
             delimiter = '|',
             quoteCharacter = '`',
             value = {
-                "{\"bits\":4}|names no quant_method | supported: gptq",
-                "{\"quant_method\":\"bitsandbytes\"}|quant_method 'bitsandbytes' is not supported | supported: gptq",
-                "{\"quant_method\":\"awq\"}|quant_method 'awq' is not supported | supported: gptq",
+                "{\"bits\":4}|names no quant_method | supported: gptq, awq, compressed-tensors",
+                "{\"quant_method\":\"bitsandbytes\"}|quant_method 'bitsandbytes' is not supported | supported: gptq,"
+                        + " awq, compressed-tensors",
                 "{\"quant_method\":\"gptq\",\"method\":\"awq\"}|quant_method and method disagree",
                 "{\"quant_method\":4}|'quant_method' is unusable | expected a text, found NUMBER",
                 "{\"quant_method\":\"gptq\",\"group_size\":32}|'bits' is unusable | expected a whole number, found"
@@ -214,7 +214,7 @@ class LinearWeightsTest {
                 "{\"quant_method\":\"gptq\",\"bits\":4,\"group_size\":32,\"dynamic\":[]}|dynamic is not an object",
                 "{\"quant_method\":\"gptq\",\"bits\":4,\"group_size\":32,\"dynamic\":{\"(\":{}}}|no regular expression",
                 "{\"quant_method\":\"gptq\",\"bits\":4,\"group_size\":32,\"dynamic\":{\"a\":7}}|has no settings",
-                "7|quantization_config is not an object",
+                "7|'quantization_config' is unusable | expected an object, found NUMBER",
             })
     void refusesSettingsThatItCannotFollow(String section, String message) throws IOException {
         try (Checkpoint checkpoint = open(TestModel.config(section))) {
