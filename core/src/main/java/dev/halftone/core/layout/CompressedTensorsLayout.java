@@ -360,23 +360,22 @@ public final class CompressedTensorsLayout implements PackedLayout {
             Checkpoint checkpoint, String linear, CompressedTensorsGroup group, int outputs, int groups) {
         int middle = 1 << group.bits() - 1;
         String name = linear + ".weight_zero_point";
-        int[] zeros = new int[outputs * groups];
         if (group.symmetric()) {
-            if (checkpoint.has(name)) {
-                throw PackedTensors.fault(
-                        checkpoint,
-                        checkpoint.tensor(name),
-                        "zero points of a linear that the configuration calls symmetric",
-                        null);
-            }
-            Arrays.fill(zeros, middle);
-            return zeros;
+            return middles(checkpoint, name, outputs * groups, middle);
         }
+        int[] zeros = new int[outputs * groups];
         Tensor tensor = checkpoint.tensor(name);
         if (tensor.type() == DType.I8 && tensor.shape().equals(Shape.of(outputs, groups))) {
             // As tools wrote them before they packed them.
             byte[] signed = tensor.toBytes();
             for (int i = 0; i < zeros.length; i++) {
+                if (signed[i] < -middle || signed[i] >= middle) {
+                    throw PackedTensors.fault(
+                            checkpoint,
+                            tensor,
+                            "zero points are out of range",
+                            "found " + signed[i] + ", expected " + -middle + " to " + (middle - 1));
+                }
                 zeros[i] = signed[i] + middle;
             }
             return zeros;
@@ -391,21 +390,35 @@ public final class CompressedTensorsLayout implements PackedLayout {
         return zeros;
     }
 
+    /// The zeros of a symmetric weight.
+    ///
+    /// @param stored where they would be if the weight were not symmetric
+    private static int[] middles(Checkpoint checkpoint, String stored, int count, int middle) {
+        if (checkpoint.has(stored)) {
+            throw PackedTensors.fault(
+                    checkpoint,
+                    checkpoint.tensor(stored),
+                    "zero points of a linear that the configuration calls symmetric",
+                    null);
+        }
+        int[] zeros = new int[count];
+        Arrays.fill(zeros, middle);
+        return zeros;
+    }
+
     private static QuantizedWeight unpackBytes(String linear, CompressedTensorsGroup group, Checkpoint checkpoint) {
         Tensor weight = PackedTensors.matrix(checkpoint, linear + ".weight", DType.I8, NAME);
         int outputs = PackedTensors.size(checkpoint, weight, 0);
         int inputs = PackedTensors.size(checkpoint, weight, 1);
         PackedTensors.requireAddressable(checkpoint, weight, outputs, inputs);
         Tensor scales = PackedTensors.scales(checkpoint, linear + ".weight_scale", DType.BF16, Shape.of(outputs, 1));
-        int[] zeros = new int[outputs];
-        Arrays.fill(zeros, 128);
         return new QuantizedWeight(
                 new QuantizationScheme(group.bits(), group.groupSize(), true, scales.type(), 0),
                 outputs,
                 inputs,
                 shifted(weight.toBytes()),
                 scales.toFloats(),
-                zeros,
+                middles(checkpoint, linear + ".weight_zero_point", outputs, 128),
                 null,
                 activations(checkpoint, linear, group));
     }

@@ -18,6 +18,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.SortedMap;
 import java.util.TreeMap;
@@ -86,7 +87,10 @@ final class QuantizedOutput implements AutoCloseable {
         ObjectNode config = source.config();
         config.set("quantization_config", section);
         writer.writeJson("config.json", config);
-        writer.writeJson("quantize_config.json", section);
+        Optional<String> sectionFile = recipe.layout().sectionFile();
+        if (sectionFile.isPresent()) {
+            writer.writeJson(sectionFile.get(), section);
+        }
         writer.writeJson(REPORT, reproducible(report));
         List<Path> files;
         try (Stream<Path> listed = Files.list(source.directory())) {

@@ -45,6 +45,11 @@ public record QuantizedWeight(
         this(scheme, outputs, inputs, codes, scales, zeros, groupOfColumn, ActivationScheme.NONE);
     }
 
+    /// The same weight, sharing its arrays, for inputs rounded as `activations` says.
+    public QuantizedWeight withActivations(ActivationScheme activations) {
+        return new QuantizedWeight(scheme, outputs, inputs, codes, scales, zeros, groupOfColumn, activations);
+    }
+
     public int groups() {
         return scheme.groups(inputs);
     }
