@@ -1,6 +1,5 @@
 package dev.halftone.core.layout;
 
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.halftone.core.checkpoint.Checkpoint;
 import dev.halftone.core.checkpoint.MalformedCheckpointException;
 import dev.halftone.core.tensor.Tensor;
@@ -9,7 +8,6 @@ import dev.halftone.core.weight.Weight;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
 
 /// The linears of a checkpoint as the checkpoint means them, whether packed or in floating point. Each weight is read
@@ -19,9 +17,6 @@ public final class LinearWeights {
     private static final String SECTION = "quantization_config";
     /// As the first compressed checkpoints called it.
     private static final String OLD_SECTION = "compression_config";
-    /// Files of old tools, and the method of those that do not name theirs.
-    private static final Map<String, String> OWN_FILES =
-            Map.of(GptqLayout.SECTION_FILE, "gptq", "quant_config.json", "awq");
     private static final String SUPPORTED = "supported: gptq, awq, compressed-tensors";
 
     private final Checkpoint checkpoint;
@@ -32,7 +27,8 @@ public final class LinearWeights {
         this.layout = layout;
     }
 
-    /// Reads `quantization_config` of `config.json`, else `quantize_config.json`, as old tools and new write them.
+    /// Reads `quantization_config` of `config.json`, else `quantize_config.json` or `quant_config.json`, as old tools
+    /// and new write them.
     ///
     /// @throws MalformedCheckpointException if the quantization is unknown, or used in a way that is not supported
     public static LinearWeights of(Checkpoint checkpoint) {
@@ -42,12 +38,11 @@ public final class LinearWeights {
                 return new LinearWeights(checkpoint, layout(config.child(key), null));
             }
         }
-        for (Map.Entry<String, String> own : OWN_FILES.entrySet()) {
-            Optional<ObjectNode> tree = json(checkpoint, own.getKey());
-            if (tree.isPresent()) {
-                Section section = new Section(tree.get(), checkpoint.directory().resolve(own.getKey()));
-                return new LinearWeights(checkpoint, layout(section, own.getValue()));
-            }
+        // The first tools to write these files knew no other method, and did not name theirs.
+        Optional<PackedLayout> layout = layout(checkpoint, GptqLayout.SECTION_FILE, "gptq")
+                .or(() -> layout(checkpoint, "quant_config.json", "awq"));
+        if (layout.isPresent()) {
+            return new LinearWeights(checkpoint, layout.get());
         }
         checkpoint.tensors().keySet().stream()
                 .filter(name -> name.endsWith(".qweight") || name.endsWith(".weight_packed"))
@@ -63,9 +58,11 @@ public final class LinearWeights {
         return new LinearWeights(checkpoint, null);
     }
 
-    private static Optional<ObjectNode> json(Checkpoint checkpoint, String file) {
+    private static Optional<PackedLayout> layout(Checkpoint checkpoint, String file, String preset) {
         try {
-            return checkpoint.json(file);
+            return checkpoint
+                    .json(file)
+                    .map(tree -> layout(new Section(tree, checkpoint.directory().resolve(file)), preset));
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }

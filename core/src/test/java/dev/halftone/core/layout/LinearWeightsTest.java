@@ -86,6 +86,29 @@ class LinearWeightsTest {
     }
 
     @Test
+    void readsTheFileOfGptqBeforeThatOfAwq() throws IOException {
+        Files.writeString(folder.resolve("quantize_config.json"), "{\"bits\":4,\"group_size\":32}");
+        Files.writeString(folder.resolve("quant_config.json"), "{\"w_bit\":4,\"q_group_size\":32}");
+        try (Checkpoint checkpoint = open("{}")) {
+            assertEquals(
+                    "gptq 4-bit g32 symmetric",
+                    LinearWeights.of(checkpoint).description().orElseThrow());
+        }
+    }
+
+    @Test
+    void readsTheSectionUnderItsOldName() throws IOException {
+        String section = "{\"compression_config\":{\"quant_method\":\"compressed-tensors\",\"format\":"
+                + "\"pack-quantized\",\"config_groups\":{\"a\":{\"targets\":[\"Linear\"],\"weights\":{\"num_bits\":4,"
+                + "\"group_size\":64}}}}}";
+        try (Checkpoint checkpoint = TestModel.open(folder, section, List.of())) {
+            assertEquals(
+                    "compressed-tensors 4-bit g64 symmetric",
+                    LinearWeights.of(checkpoint).description().orElseThrow());
+        }
+    }
+
+    @Test
     void readsADenseCheckpoint() throws IOException {
         List<Tensor> tensors = List.of(dense("head.weight", DType.BF16, Shape.of(2, 3)));
         try (Checkpoint checkpoint = TestModel.open(folder, "{\"quantization_config\":null}", tensors)) {
