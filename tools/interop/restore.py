@@ -132,30 +132,34 @@ def check(dense, restored, expected):
     print(f"{len(restored)} weights have the expected hashes")
 
 
+def restore_folder(model, out, expected=None):
+    """Write the dense folder `out`; with `expected`, hold every restored weight against its hash first."""
+    config = json.loads((model / "config.json").read_text())
+    quantization = config.pop("quantization_config", None)
+    if quantization is None:
+        quantization = json.loads((model / "quantize_config.json").read_text())
+    dense, restored = restore(read_tensors(model), quantization)
+    print(f"{len(restored)} weights restored from {quantization['quant_method']}")
+    if expected:
+        check(dense, restored, expected)
+
+    out.mkdir(parents=True, exist_ok=True)
+    for path in model.iterdir():
+        if path.name.startswith(("token", "special", "chat", "generation", "vocab", "merges")):
+            shutil.copyfile(path, out / path.name)
+    config.pop("torch_dtype", None)
+    config["dtype"] = "float32"
+    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    write_tensors(out / "model.safetensors", dense)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--expected", type=Path)
     options = parser.parse_args()
-
-    config = json.loads((options.model / "config.json").read_text())
-    quantization = config.pop("quantization_config", None)
-    if quantization is None:
-        quantization = json.loads((options.model / "quantize_config.json").read_text())
-    dense, restored = restore(read_tensors(options.model), quantization)
-    print(f"{len(restored)} weights restored from {quantization['quant_method']}")
-    if options.expected:
-        check(dense, restored, options.expected)
-
-    options.out.mkdir(parents=True, exist_ok=True)
-    for path in options.model.iterdir():
-        if path.name.startswith(("token", "special", "chat", "generation", "vocab", "merges")):
-            shutil.copyfile(path, options.out / path.name)
-    config.pop("torch_dtype", None)
-    config["dtype"] = "float32"
-    (options.out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    write_tensors(options.out / "model.safetensors", dense)
+    restore_folder(options.model, options.out, options.expected)
 
 
 if __name__ == "__main__":
