@@ -8,7 +8,7 @@ import java.util.function.LongSupplier;
 final class Progress implements AutoCloseable {
     private static final long TERMINAL_INTERVAL = 100_000_000L;
     private static final long LOG_INTERVAL = 10_000_000_000L;
-    private static final int BAR_WIDTH = 24;
+    private static final int BAR_WIDTH = 12;
 
     private final Console console;
     private final String label;

@@ -157,7 +157,7 @@ final class QuantizationView implements QuantizationListener {
                 "%5d  %-10s %8s %10.2e %8s %7.2f%s",
                 linear.layer(),
                 module,
-                last == null ? "-" : Figures.format("%.3g", last.damping()),
+                last == null ? "-" : Double.toString(last.damping()),
                 error,
                 compared ? Figures.format("%+.0f %%", 100 * (error / rounding - 1)) : "-",
                 linear.seconds(),

@@ -61,10 +61,19 @@ final class Launched implements AutoCloseable {
 
     /// Waits until standard output holds `text`.
     void awaitOut(String text) throws InterruptedException {
-        for (int i = 0; i < 600 && process.isAlive() && !out().contains(text); i++) {
+        await(text, out);
+    }
+
+    /// Waits until standard error holds `text`.
+    void awaitErr(String text) throws InterruptedException {
+        await(text, err);
+    }
+
+    private void await(String text, Path file) throws InterruptedException {
+        for (int i = 0; i < 600 && !read(file).contains(text); i++) {
             Thread.sleep(100);
         }
-        if (!out().contains(text)) {
+        if (!read(file).contains(text)) {
             throw new AssertionError("no '" + text + "' in: " + out() + err());
         }
     }
