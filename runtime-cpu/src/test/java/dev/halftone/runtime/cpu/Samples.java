@@ -68,4 +68,17 @@ final class Samples {
         float[] values = floats(outputs * inputs, 10);
         return new DenseWeight(Tensor.rounded("w", type, Shape.of(outputs, inputs), values, Arena.global()));
     }
+
+    /// For benchmarks, before they time anything: fails if a result is not what it should be.
+    static void requireClose(float[] expected, float[] found) {
+        double largest = 0;
+        for (float value : expected) {
+            largest = Math.max(largest, Math.abs(value));
+        }
+        for (int i = 0; i < expected.length; i++) {
+            if (!(Math.abs(expected[i] - found[i]) <= 1e-4 * largest)) {
+                throw new IllegalStateException("element " + i + ": expected " + expected[i] + ", found " + found[i]);
+            }
+        }
+    }
 }
