@@ -41,9 +41,9 @@ public final class CpuBackend implements Backend {
         smallProduct = new SmallProduct(kernels, pool, scratch);
         gemm = new Gemm(kernels, pool, scratch);
         gram = new Gram(kernels, pool, scratch);
-        upperFactor = new UpperFactor(gemm, pool, kernels.lanes());
+        upperFactor = new UpperFactor(gemm, pool, kernels);
         attention = new Attention(kernels, pool, scratch);
-        panels = new MatrixPanels(kernels.lanes());
+        panels = new MatrixPanels(kernels);
     }
 
     Kernels kernels() {

@@ -85,4 +85,12 @@ final class Float32Kernel {
     static void restore(PackedWeight weight, int strip, int first, int count, long destination) {
         Memory.copyFloats(weight.words(strip) + (long) first * BYTES, destination, (long) count * Lanes.COUNT);
     }
+
+    /// See [Kernels#copyStrip].
+    static void copyStrip(long from, long rowBytes, int count, long destination) {
+        for (int k = 0; k < count; k++) {
+            FloatVector row = fromMemorySegment(FLOATS, ALL, at(from + k * rowBytes), ORDER);
+            row.intoMemorySegment(ALL, at(destination + (long) k * BYTES), ORDER);
+        }
+    }
 }

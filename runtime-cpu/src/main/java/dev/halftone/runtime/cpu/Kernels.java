@@ -58,6 +58,9 @@ interface Kernels {
     /// Restores words `[first, first + count)` of a strip to float, `[k][lanes]`.
     void restore(PackedWeight weight, int strip, int first, int count, long destination);
 
+    /// Copies `count` vectors, `rowBytes` apart, to a strip, where they lie side by side.
+    void copyStrip(long from, long rowBytes, int count, long destination);
+
     /// `destination = x / sqrt(mean(x²) + epsilon) * weight`.
     ///
     /// @param scratch room for one vector

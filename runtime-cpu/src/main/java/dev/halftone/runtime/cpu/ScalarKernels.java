@@ -139,6 +139,13 @@ final class ScalarKernels implements Kernels {
     }
 
     @Override
+    public void copyStrip(long from, long rowBytes, int count, long destination) {
+        for (int k = 0; k < count; k++) {
+            Memory.copyFloats(from + k * rowBytes, destination + k * VECTOR, LANES);
+        }
+    }
+
+    @Override
     public void normalize(long x, long weight, float epsilon, int count, long destination, long scratch) {
         double squares = 0;
         for (int i = 0; i < count; i++) {

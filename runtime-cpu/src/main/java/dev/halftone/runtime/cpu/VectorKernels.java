@@ -79,6 +79,11 @@ final class VectorKernels implements Kernels {
     }
 
     @Override
+    public void copyStrip(long from, long rowBytes, int count, long destination) {
+        Float32Kernel.copyStrip(from, rowBytes, count, destination);
+    }
+
+    @Override
     public void normalize(long x, long weight, float epsilon, int count, long destination, long scratch) {
         RowKernel.normalize(x, weight, epsilon, count, destination, scratch);
     }
