@@ -1,14 +1,19 @@
 package dev.halftone.runtime.cpu;
 
-import dev.halftone.core.tensor.AllMemory;
+import static dev.halftone.core.tensor.AllMemory.ALL;
+
 import java.nio.ByteOrder;
 import jdk.incubator.vector.FloatVector;
-import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.VectorShape;
 import jdk.incubator.vector.VectorSpecies;
 
-/// The one vector width of this process and its loads and stores. The species must be constants for the compiler, so
-/// the width is read from the system property `halftone.cpu.vector-bits` once, and a process has but one.
+/// The one vector width of this process. The species must be constants for the compiler, so the width is read from the
+/// system property `halftone.cpu.vector-bits` once, and a process has but one.
+///
+/// Kernels call the loads and stores of the Vector API directly, never through a helper of ours: those are inlined
+/// without condition, ours only while the compiler finds it worth the while, and a vector that crosses a call becomes
+/// an
+/// object. Only [#at], which passes an address, stands between.
 final class Lanes {
     static final VectorSpecies<Float> FLOATS = VectorSpecies.of(float.class, shape());
     static final VectorSpecies<Integer> INTS = VectorSpecies.of(int.class, FLOATS.vectorShape());
@@ -17,7 +22,7 @@ final class Lanes {
     /// Bytes of one vector.
     static final int BYTES = FLOATS.vectorByteSize();
 
-    private static final ByteOrder ORDER = ByteOrder.nativeOrder();
+    static final ByteOrder ORDER = ByteOrder.nativeOrder();
 
     private Lanes() {}
 
@@ -33,36 +38,18 @@ final class Lanes {
         return FloatVector.SPECIES_PREFERRED.vectorBitSize();
     }
 
-    static FloatVector load(long address) {
+    /// `address`, where a vector is about to be read or written.
+    static long at(long address) {
         if (Memory.CHECKED) {
             Memory.check(address, BYTES);
         }
-        return FloatVector.fromMemorySegment(FLOATS, AllMemory.SEGMENT, address, ORDER);
-    }
-
-    static IntVector loadInts(long address) {
-        if (Memory.CHECKED) {
-            Memory.check(address, BYTES);
-        }
-        return IntVector.fromMemorySegment(INTS, AllMemory.SEGMENT, address, ORDER);
-    }
-
-    /// The float at `address` in every lane.
-    static FloatVector spread(long address) {
-        return FloatVector.broadcast(FLOATS, Memory.getFloat(address));
-    }
-
-    static void store(FloatVector vector, long address) {
-        if (Memory.CHECKED) {
-            Memory.check(address, BYTES);
-        }
-        vector.intoMemorySegment(AllMemory.SEGMENT, address, ORDER);
+        return address;
     }
 
     /// Sum over the lanes in a fixed order, through memory: a lanewise reduction may change its order from one
     /// compilation to the next.
     static float sum(FloatVector vector, long scratch) {
-        store(vector, scratch);
+        vector.intoMemorySegment(ALL, at(scratch), ORDER);
         float sum = 0;
         for (int i = 0; i < COUNT; i++) {
             sum += Memory.getFloat(scratch + (long) i * Float.BYTES);

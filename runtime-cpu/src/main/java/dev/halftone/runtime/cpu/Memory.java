@@ -1,6 +1,7 @@
 package dev.halftone.runtime.cpu;
 
-import dev.halftone.core.tensor.AllMemory;
+import static dev.halftone.core.tensor.AllMemory.ALL;
+
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -66,28 +67,28 @@ final class Memory implements AutoCloseable {
         if (CHECKED) {
             check(address, Float.BYTES);
         }
-        return AllMemory.SEGMENT.get(FLOAT, address);
+        return ALL.get(FLOAT, address);
     }
 
     static void putFloat(long address, float value) {
         if (CHECKED) {
             check(address, Float.BYTES);
         }
-        AllMemory.SEGMENT.set(FLOAT, address, value);
+        ALL.set(FLOAT, address, value);
     }
 
     static int getInt(long address) {
         if (CHECKED) {
             check(address, Integer.BYTES);
         }
-        return AllMemory.SEGMENT.get(INT, address);
+        return ALL.get(INT, address);
     }
 
     static void putInt(long address, int value) {
         if (CHECKED) {
             check(address, Integer.BYTES);
         }
-        AllMemory.SEGMENT.set(INT, address, value);
+        ALL.set(INT, address, value);
     }
 
     static void copyFloats(long source, long destination, long count) {
@@ -95,21 +96,21 @@ final class Memory implements AutoCloseable {
             check(source, count * Float.BYTES);
             check(destination, count * Float.BYTES);
         }
-        MemorySegment.copy(AllMemory.SEGMENT, source, AllMemory.SEGMENT, destination, count * Float.BYTES);
+        MemorySegment.copy(ALL, source, ALL, destination, count * Float.BYTES);
     }
 
     static void copyFloats(float[] source, int offset, long destination, int count) {
         if (CHECKED) {
             check(destination, (long) count * Float.BYTES);
         }
-        MemorySegment.copy(source, offset, AllMemory.SEGMENT, FLOAT, destination, count);
+        MemorySegment.copy(source, offset, ALL, FLOAT, destination, count);
     }
 
     static void copyFloats(long source, float[] destination, int offset, int count) {
         if (CHECKED) {
             check(source, (long) count * Float.BYTES);
         }
-        MemorySegment.copy(AllMemory.SEGMENT, FLOAT, source, destination, offset, count);
+        MemorySegment.copy(ALL, FLOAT, source, destination, offset, count);
     }
 
     static void zeroFloats(long destination, long count) {
@@ -118,7 +119,7 @@ final class Memory implements AutoCloseable {
         }
         long end = destination + count * Float.BYTES;
         for (long at = destination; at < end; at += Float.BYTES) {
-            AllMemory.SEGMENT.set(FLOAT, at, 0f);
+            ALL.set(FLOAT, at, 0f);
         }
     }
 

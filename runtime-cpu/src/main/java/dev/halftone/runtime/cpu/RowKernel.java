@@ -1,9 +1,13 @@
 package dev.halftone.runtime.cpu;
 
+import static dev.halftone.core.tensor.AllMemory.ALL;
 import static dev.halftone.runtime.cpu.Lanes.COUNT;
 import static dev.halftone.runtime.cpu.Lanes.FLOATS;
-import static dev.halftone.runtime.cpu.Lanes.load;
-import static dev.halftone.runtime.cpu.Lanes.store;
+import static dev.halftone.runtime.cpu.Lanes.ORDER;
+import static dev.halftone.runtime.cpu.Lanes.at;
+import static dev.halftone.runtime.cpu.Memory.getFloat;
+import static jdk.incubator.vector.FloatVector.broadcast;
+import static jdk.incubator.vector.FloatVector.fromMemorySegment;
 
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorOperators;
@@ -12,7 +16,7 @@ import jdk.incubator.vector.VectorOperators;
 final class RowKernel {
     private RowKernel() {}
 
-    private static long at(long address, int index) {
+    private static long place(long address, int index) {
         return address + (long) index * Float.BYTES;
     }
 
@@ -20,97 +24,107 @@ final class RowKernel {
         int whole = count - count % COUNT;
         FloatVector squares = FloatVector.zero(FLOATS);
         for (int i = 0; i < whole; i += COUNT) {
-            FloatVector v = load(at(x, i));
+            FloatVector v = fromMemorySegment(FLOATS, ALL, at(place(x, i)), ORDER);
             squares = v.fma(v, squares);
         }
         double sum = Lanes.sum(squares, scratch);
         for (int i = whole; i < count; i++) {
-            double v = Memory.getFloat(at(x, i));
+            double v = getFloat(place(x, i));
             sum += v * v;
         }
         float inverse = (float) (1 / Math.sqrt(sum / count + epsilon));
-        FloatVector factor = FloatVector.broadcast(FLOATS, inverse);
+        FloatVector factor = broadcast(FLOATS, inverse);
         for (int i = 0; i < whole; i += COUNT) {
-            store(load(at(x, i)).mul(factor).mul(load(at(weight, i))), at(destination, i));
+            fromMemorySegment(FLOATS, ALL, at(place(x, i)), ORDER)
+                    .mul(factor)
+                    .mul(fromMemorySegment(FLOATS, ALL, at(place(weight, i)), ORDER))
+                    .intoMemorySegment(ALL, at(place(destination, i)), ORDER);
         }
         for (int i = whole; i < count; i++) {
-            Memory.putFloat(at(destination, i), Memory.getFloat(at(x, i)) * inverse * Memory.getFloat(at(weight, i)));
+            Memory.putFloat(place(destination, i), getFloat(place(x, i)) * inverse * getFloat(place(weight, i)));
         }
     }
 
     static void rotate(long x, int half, long cosines, long sines) {
         int whole = half - half % COUNT;
         for (int i = 0; i < whole; i += COUNT) {
-            FloatVector a = load(at(x, i));
-            FloatVector b = load(at(x, i + half));
-            FloatVector cosine = load(at(cosines, i));
-            FloatVector sine = load(at(sines, i));
-            store(a.mul(cosine).sub(b.mul(sine)), at(x, i));
-            store(b.mul(cosine).add(a.mul(sine)), at(x, i + half));
+            FloatVector a = fromMemorySegment(FLOATS, ALL, at(place(x, i)), ORDER);
+            FloatVector b = fromMemorySegment(FLOATS, ALL, at(place(x, i + half)), ORDER);
+            FloatVector cosine = fromMemorySegment(FLOATS, ALL, at(place(cosines, i)), ORDER);
+            FloatVector sine = fromMemorySegment(FLOATS, ALL, at(place(sines, i)), ORDER);
+            a.mul(cosine).sub(b.mul(sine)).intoMemorySegment(ALL, at(place(x, i)), ORDER);
+            b.mul(cosine).add(a.mul(sine)).intoMemorySegment(ALL, at(place(x, i + half)), ORDER);
         }
         for (int i = whole; i < half; i++) {
-            float a = Memory.getFloat(at(x, i));
-            float b = Memory.getFloat(at(x, i + half));
-            float cosine = Memory.getFloat(at(cosines, i));
-            float sine = Memory.getFloat(at(sines, i));
-            Memory.putFloat(at(x, i), a * cosine - b * sine);
-            Memory.putFloat(at(x, i + half), b * cosine + a * sine);
+            float a = getFloat(place(x, i));
+            float b = getFloat(place(x, i + half));
+            float cosine = getFloat(place(cosines, i));
+            float sine = getFloat(place(sines, i));
+            Memory.putFloat(place(x, i), a * cosine - b * sine);
+            Memory.putFloat(place(x, i + half), b * cosine + a * sine);
         }
     }
 
     static void gate(long gate, long up, long destination, int count) {
         int whole = count - count % COUNT;
         for (int i = 0; i < whole; i += COUNT) {
-            FloatVector g = load(at(gate, i));
+            FloatVector g = fromMemorySegment(FLOATS, ALL, at(place(gate, i)), ORDER);
             FloatVector e = Exponential.of(g.neg());
-            store(g.div(e.add(1f)).mul(load(at(up, i))), at(destination, i));
+            g.div(e.add(1f))
+                    .mul(fromMemorySegment(FLOATS, ALL, at(place(up, i)), ORDER))
+                    .intoMemorySegment(ALL, at(place(destination, i)), ORDER);
         }
         for (int i = whole; i < count; i++) {
-            float g = Memory.getFloat(at(gate, i));
-            Memory.putFloat(at(destination, i), (float) (g / (1 + Math.exp(-g))) * Memory.getFloat(at(up, i)));
+            float g = getFloat(place(gate, i));
+            Memory.putFloat(place(destination, i), (float) (g / (1 + Math.exp(-g))) * getFloat(place(up, i)));
         }
     }
 
     static void add(long x, long sum, int count) {
         int whole = count - count % COUNT;
         for (int i = 0; i < whole; i += COUNT) {
-            store(load(at(sum, i)).add(load(at(x, i))), at(sum, i));
+            fromMemorySegment(FLOATS, ALL, at(place(sum, i)), ORDER)
+                    .add(fromMemorySegment(FLOATS, ALL, at(place(x, i)), ORDER))
+                    .intoMemorySegment(ALL, at(place(sum, i)), ORDER);
         }
         for (int i = whole; i < count; i++) {
-            Memory.putFloat(at(sum, i), Memory.getFloat(at(sum, i)) + Memory.getFloat(at(x, i)));
+            Memory.putFloat(place(sum, i), getFloat(place(sum, i)) + getFloat(place(x, i)));
         }
     }
 
     static void scale(long x, float factor, long destination, int count) {
         int whole = count - count % COUNT;
         for (int i = 0; i < whole; i += COUNT) {
-            store(load(at(x, i)).mul(factor), at(destination, i));
+            fromMemorySegment(FLOATS, ALL, at(place(x, i)), ORDER)
+                    .mul(factor)
+                    .intoMemorySegment(ALL, at(place(destination, i)), ORDER);
         }
         for (int i = whole; i < count; i++) {
-            Memory.putFloat(at(destination, i), Memory.getFloat(at(x, i)) * factor);
+            Memory.putFloat(place(destination, i), getFloat(place(x, i)) * factor);
         }
     }
 
     static float exponentials(long x, int count, long scratch) {
         int whole = count - count % COUNT;
-        FloatVector maxima = FloatVector.broadcast(FLOATS, Float.NEGATIVE_INFINITY);
+        FloatVector maxima = broadcast(FLOATS, Float.NEGATIVE_INFINITY);
         for (int i = 0; i < whole; i += COUNT) {
-            maxima = maxima.max(load(at(x, i)));
+            maxima = maxima.max(fromMemorySegment(FLOATS, ALL, at(place(x, i)), ORDER));
         }
         float maximum = maxima.reduceLanes(VectorOperators.MAX);
         for (int i = whole; i < count; i++) {
-            maximum = Math.max(maximum, Memory.getFloat(at(x, i)));
+            maximum = Math.max(maximum, getFloat(place(x, i)));
         }
         FloatVector sums = FloatVector.zero(FLOATS);
         for (int i = 0; i < whole; i += COUNT) {
-            FloatVector e = Exponential.of(load(at(x, i)).sub(maximum));
-            store(e, at(x, i));
+            FloatVector e = Exponential.of(
+                    fromMemorySegment(FLOATS, ALL, at(place(x, i)), ORDER).sub(maximum));
+            e.intoMemorySegment(ALL, at(place(x, i)), ORDER);
             sums = sums.add(e);
         }
         float sum = Lanes.sum(sums, scratch);
         for (int i = whole; i < count; i++) {
-            float e = (float) Math.exp(Memory.getFloat(at(x, i)) - maximum);
-            Memory.putFloat(at(x, i), e);
+            float e = (float) Math.exp(getFloat(place(x, i)) - maximum);
+            Memory.putFloat(place(x, i), e);
             sum += e;
         }
         return sum;

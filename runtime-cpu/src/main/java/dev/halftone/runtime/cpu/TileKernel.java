@@ -1,10 +1,13 @@
 package dev.halftone.runtime.cpu;
 
+import static dev.halftone.core.tensor.AllMemory.ALL;
 import static dev.halftone.runtime.cpu.Lanes.BYTES;
 import static dev.halftone.runtime.cpu.Lanes.FLOATS;
-import static dev.halftone.runtime.cpu.Lanes.load;
-import static dev.halftone.runtime.cpu.Lanes.spread;
-import static dev.halftone.runtime.cpu.Lanes.store;
+import static dev.halftone.runtime.cpu.Lanes.ORDER;
+import static dev.halftone.runtime.cpu.Lanes.at;
+import static dev.halftone.runtime.cpu.Memory.getFloat;
+import static jdk.incubator.vector.FloatVector.broadcast;
+import static jdk.incubator.vector.FloatVector.fromMemorySegment;
 
 import jdk.incubator.vector.FloatVector;
 
@@ -48,48 +51,63 @@ final class TileKernel {
         for (int k = 0; k < depth; k++) {
             long ak = k * aStep;
             long bk = b + k * bStep;
-            FloatVector b0 = load(bk);
-            FloatVector b1 = load(bk + bStrip);
-            FloatVector b2 = load(bk + 2 * bStrip);
-            FloatVector b3 = load(bk + 3 * bStrip);
-            FloatVector x0 = spread(a + ak);
+            FloatVector b0 = fromMemorySegment(FLOATS, ALL, at(bk), ORDER);
+            FloatVector b1 = fromMemorySegment(FLOATS, ALL, at(bk + bStrip), ORDER);
+            FloatVector b2 = fromMemorySegment(FLOATS, ALL, at(bk + 2 * bStrip), ORDER);
+            FloatVector b3 = fromMemorySegment(FLOATS, ALL, at(bk + 3 * bStrip), ORDER);
+            FloatVector x0 = broadcast(FLOATS, getFloat(a + ak));
             c00 = b0.fma(x0, c00);
             c01 = b1.fma(x0, c01);
             c02 = b2.fma(x0, c02);
             c03 = b3.fma(x0, c03);
-            FloatVector x1 = spread(a1 + ak);
+            FloatVector x1 = broadcast(FLOATS, getFloat(a1 + ak));
             c10 = b0.fma(x1, c10);
             c11 = b1.fma(x1, c11);
             c12 = b2.fma(x1, c12);
             c13 = b3.fma(x1, c13);
-            FloatVector x2 = spread(a2 + ak);
+            FloatVector x2 = broadcast(FLOATS, getFloat(a2 + ak));
             c20 = b0.fma(x2, c20);
             c21 = b1.fma(x2, c21);
             c22 = b2.fma(x2, c22);
             c23 = b3.fma(x2, c23);
-            FloatVector x3 = spread(a3 + ak);
+            FloatVector x3 = broadcast(FLOATS, getFloat(a3 + ak));
             c30 = b0.fma(x3, c30);
             c31 = b1.fma(x3, c31);
             c32 = b2.fma(x3, c32);
             c33 = b3.fma(x3, c33);
         }
-        FloatVector factor = FloatVector.broadcast(FLOATS, alpha);
-        store(c00.fma(factor, load(c)), c);
-        store(c01.fma(factor, load(c + BYTES)), c + BYTES);
-        store(c02.fma(factor, load(c + 2 * BYTES)), c + 2 * BYTES);
-        store(c03.fma(factor, load(c + 3 * BYTES)), c + 3 * BYTES);
-        store(c10.fma(factor, load(c + cRow)), c + cRow);
-        store(c11.fma(factor, load(c + cRow + BYTES)), c + cRow + BYTES);
-        store(c12.fma(factor, load(c + cRow + 2 * BYTES)), c + cRow + 2 * BYTES);
-        store(c13.fma(factor, load(c + cRow + 3 * BYTES)), c + cRow + 3 * BYTES);
-        store(c20.fma(factor, load(c + 2 * cRow)), c + 2 * cRow);
-        store(c21.fma(factor, load(c + 2 * cRow + BYTES)), c + 2 * cRow + BYTES);
-        store(c22.fma(factor, load(c + 2 * cRow + 2 * BYTES)), c + 2 * cRow + 2 * BYTES);
-        store(c23.fma(factor, load(c + 2 * cRow + 3 * BYTES)), c + 2 * cRow + 3 * BYTES);
-        store(c30.fma(factor, load(c + 3 * cRow)), c + 3 * cRow);
-        store(c31.fma(factor, load(c + 3 * cRow + BYTES)), c + 3 * cRow + BYTES);
-        store(c32.fma(factor, load(c + 3 * cRow + 2 * BYTES)), c + 3 * cRow + 2 * BYTES);
-        store(c33.fma(factor, load(c + 3 * cRow + 3 * BYTES)), c + 3 * cRow + 3 * BYTES);
+        FloatVector factor = broadcast(FLOATS, alpha);
+        c00.fma(factor, fromMemorySegment(FLOATS, ALL, at(c), ORDER)).intoMemorySegment(ALL, at(c), ORDER);
+        c01.fma(factor, fromMemorySegment(FLOATS, ALL, at(c + BYTES), ORDER))
+                .intoMemorySegment(ALL, at(c + BYTES), ORDER);
+        c02.fma(factor, fromMemorySegment(FLOATS, ALL, at(c + 2 * BYTES), ORDER))
+                .intoMemorySegment(ALL, at(c + 2 * BYTES), ORDER);
+        c03.fma(factor, fromMemorySegment(FLOATS, ALL, at(c + 3 * BYTES), ORDER))
+                .intoMemorySegment(ALL, at(c + 3 * BYTES), ORDER);
+        c10.fma(factor, fromMemorySegment(FLOATS, ALL, at(c + cRow), ORDER))
+                .intoMemorySegment(ALL, at(c + cRow), ORDER);
+        c11.fma(factor, fromMemorySegment(FLOATS, ALL, at(c + cRow + BYTES), ORDER))
+                .intoMemorySegment(ALL, at(c + cRow + BYTES), ORDER);
+        c12.fma(factor, fromMemorySegment(FLOATS, ALL, at(c + cRow + 2 * BYTES), ORDER))
+                .intoMemorySegment(ALL, at(c + cRow + 2 * BYTES), ORDER);
+        c13.fma(factor, fromMemorySegment(FLOATS, ALL, at(c + cRow + 3 * BYTES), ORDER))
+                .intoMemorySegment(ALL, at(c + cRow + 3 * BYTES), ORDER);
+        c20.fma(factor, fromMemorySegment(FLOATS, ALL, at(c + 2 * cRow), ORDER))
+                .intoMemorySegment(ALL, at(c + 2 * cRow), ORDER);
+        c21.fma(factor, fromMemorySegment(FLOATS, ALL, at(c + 2 * cRow + BYTES), ORDER))
+                .intoMemorySegment(ALL, at(c + 2 * cRow + BYTES), ORDER);
+        c22.fma(factor, fromMemorySegment(FLOATS, ALL, at(c + 2 * cRow + 2 * BYTES), ORDER))
+                .intoMemorySegment(ALL, at(c + 2 * cRow + 2 * BYTES), ORDER);
+        c23.fma(factor, fromMemorySegment(FLOATS, ALL, at(c + 2 * cRow + 3 * BYTES), ORDER))
+                .intoMemorySegment(ALL, at(c + 2 * cRow + 3 * BYTES), ORDER);
+        c30.fma(factor, fromMemorySegment(FLOATS, ALL, at(c + 3 * cRow), ORDER))
+                .intoMemorySegment(ALL, at(c + 3 * cRow), ORDER);
+        c31.fma(factor, fromMemorySegment(FLOATS, ALL, at(c + 3 * cRow + BYTES), ORDER))
+                .intoMemorySegment(ALL, at(c + 3 * cRow + BYTES), ORDER);
+        c32.fma(factor, fromMemorySegment(FLOATS, ALL, at(c + 3 * cRow + 2 * BYTES), ORDER))
+                .intoMemorySegment(ALL, at(c + 3 * cRow + 2 * BYTES), ORDER);
+        c33.fma(factor, fromMemorySegment(FLOATS, ALL, at(c + 3 * cRow + 3 * BYTES), ORDER))
+                .intoMemorySegment(ALL, at(c + 3 * cRow + 3 * BYTES), ORDER);
     }
 
     /// See [Kernels#narrowTile].
@@ -105,20 +123,23 @@ final class TileKernel {
         for (int k = 0; k < depth; k++) {
             long ak = k * aStep;
             long bk = b + k * bStep;
-            FloatVector b0 = load(bk);
-            FloatVector x0 = spread(a + ak);
+            FloatVector b0 = fromMemorySegment(FLOATS, ALL, at(bk), ORDER);
+            FloatVector x0 = broadcast(FLOATS, getFloat(a + ak));
             c00 = b0.fma(x0, c00);
-            FloatVector x1 = spread(a1 + ak);
+            FloatVector x1 = broadcast(FLOATS, getFloat(a1 + ak));
             c10 = b0.fma(x1, c10);
-            FloatVector x2 = spread(a2 + ak);
+            FloatVector x2 = broadcast(FLOATS, getFloat(a2 + ak));
             c20 = b0.fma(x2, c20);
-            FloatVector x3 = spread(a3 + ak);
+            FloatVector x3 = broadcast(FLOATS, getFloat(a3 + ak));
             c30 = b0.fma(x3, c30);
         }
-        FloatVector factor = FloatVector.broadcast(FLOATS, alpha);
-        store(c00.fma(factor, load(c)), c);
-        store(c10.fma(factor, load(c + cRow)), c + cRow);
-        store(c20.fma(factor, load(c + 2 * cRow)), c + 2 * cRow);
-        store(c30.fma(factor, load(c + 3 * cRow)), c + 3 * cRow);
+        FloatVector factor = broadcast(FLOATS, alpha);
+        c00.fma(factor, fromMemorySegment(FLOATS, ALL, at(c), ORDER)).intoMemorySegment(ALL, at(c), ORDER);
+        c10.fma(factor, fromMemorySegment(FLOATS, ALL, at(c + cRow), ORDER))
+                .intoMemorySegment(ALL, at(c + cRow), ORDER);
+        c20.fma(factor, fromMemorySegment(FLOATS, ALL, at(c + 2 * cRow), ORDER))
+                .intoMemorySegment(ALL, at(c + 2 * cRow), ORDER);
+        c30.fma(factor, fromMemorySegment(FLOATS, ALL, at(c + 3 * cRow), ORDER))
+                .intoMemorySegment(ALL, at(c + 3 * cRow), ORDER);
     }
 }

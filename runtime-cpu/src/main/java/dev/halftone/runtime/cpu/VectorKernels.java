@@ -34,23 +34,37 @@ final class VectorKernels implements Kernels {
         TileKernel.narrowTile(a, aRow, aStep, rows, b, bStep, depth, c, cRow, alpha);
     }
 
+    /// Four strips far apart are read side by side, because one stream alone does not keep the memory busy. Where the
+    /// quarters overlap, a strip is computed twice. The kernels do one group of strips per call, so that they are
+    /// called often and soon compiled as a whole.
     @Override
     public void multiplyRow(PackedWeight weight, long x, long sums, int from, int to, long y) {
-        switch (weight.form) {
-            case CODES4 -> Codes4Kernel.multiplyRow(weight, x, sums, from, to, y);
-            case CODES8 -> Codes8Kernel.multiplyRow(weight, x, sums, from, to, y);
-            case BFLOAT16 -> BFloat16Kernel.multiplyRow(weight, x, from, to, y);
-            case FLOAT32 -> Float32Kernel.multiplyRow(weight, x, from, to, y);
+        int quarter = Math.ceilDiv(to - from, 4);
+        int last = to - 1;
+        for (int strip = from; strip < from + quarter; strip++) {
+            int second = Math.min(strip + quarter, last);
+            int third = Math.min(strip + 2 * quarter, last);
+            int fourth = Math.min(strip + 3 * quarter, last);
+            switch (weight.form) {
+                case CODES4 -> Codes4Kernel.multiplyRow(weight, x, sums, strip, second, third, fourth, y);
+                case CODES8 -> Codes8Kernel.multiplyRow(weight, x, sums, strip, second, third, fourth, y);
+                case BFLOAT16 -> BFloat16Kernel.multiplyRow(weight, x, strip, second, third, fourth, y);
+                case FLOAT32 -> Float32Kernel.multiplyRow(weight, x, strip, second, third, fourth, y);
+            }
         }
     }
 
     @Override
     public void multiplyFourRows(PackedWeight weight, long x, long xRow, int from, int to, long y, long yRow) {
-        switch (weight.form) {
-            case CODES4 -> Codes4Kernel.multiplyFourRows(weight, x, xRow, from, to, y, yRow);
-            case CODES8 -> Codes8Kernel.multiplyFourRows(weight, x, xRow, from, to, y, yRow);
-            case BFLOAT16 -> BFloat16Kernel.multiplyFourRows(weight, x, xRow, from, to, y, yRow);
-            case FLOAT32 -> Float32Kernel.multiplyFourRows(weight, x, xRow, from, to, y, yRow);
+        int half = Math.ceilDiv(to - from, 2);
+        for (int strip = from; strip < from + half; strip++) {
+            int second = Math.min(strip + half, to - 1);
+            switch (weight.form) {
+                case CODES4 -> Codes4Kernel.multiplyFourRows(weight, x, xRow, strip, second, y, yRow);
+                case CODES8 -> Codes8Kernel.multiplyFourRows(weight, x, xRow, strip, second, y, yRow);
+                case BFLOAT16 -> BFloat16Kernel.multiplyFourRows(weight, x, xRow, strip, second, y, yRow);
+                case FLOAT32 -> Float32Kernel.multiplyFourRows(weight, x, xRow, strip, second, y, yRow);
+            }
         }
     }
 
