@@ -9,16 +9,13 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.halftone.core.HalftoneException;
 import dev.halftone.core.compute.Backend;
-import dev.halftone.core.compute.RangeTask;
 import dev.halftone.core.compute.ReferenceBackend;
 import dev.halftone.core.quantize.DampingAttempt;
 import dev.halftone.core.quantize.InputStatistics;
 import dev.halftone.core.quantize.Quantized;
+import dev.halftone.core.testing.SplittingBackend;
 import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.core.weight.QuantizedWeight;
-import java.lang.reflect.InvocationTargetException;
-import java.lang.reflect.Proxy;
-import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -80,31 +77,11 @@ class GptqSolverTest {
         GptqOptions options = new GptqOptions(0.01, order);
 
         Quantized whole = solve(problem, scheme, options, backend);
-        Quantized split = solve(problem, scheme, options, splitting(7));
+        Quantized split = solve(problem, scheme, options, SplittingBackend.of(7));
 
         assertArrayEquals(whole.weight().codes(), split.weight().codes());
         assertArrayEquals(whole.weight().scales(), split.weight().scales());
         assertEquals(whole.error(), split.error());
-    }
-
-    /// The reference arithmetic, with ranges run in `parts` pieces, last piece first.
-    private Backend splitting(int parts) {
-        return (Backend) Proxy.newProxyInstance(
-                getClass().getClassLoader(), new Class<?>[] {Backend.class}, (proxy, method, arguments) -> {
-                    if (method.getName().equals("forRanges")) {
-                        int count = (int) arguments[0];
-                        RangeTask task = (RangeTask) arguments[1];
-                        IntStream.range(0, parts)
-                                .map(i -> parts - 1 - i)
-                                .forEach(i -> task.run(count * i / parts, count * (i + 1) / parts));
-                        return null;
-                    }
-                    try {
-                        return method.invoke(backend, arguments);
-                    } catch (InvocationTargetException e) {
-                        throw e.getCause();
-                    }
-                });
     }
 
     @Test
@@ -208,11 +185,7 @@ class GptqSolverTest {
         Problem problem = Problem.random(4, 32, 2);
         QuantizationScheme scheme = QuantizationScheme.gptq(4, 32, true);
         int[] calls = new int[1];
-        Backend counting = (Backend) Proxy.newProxyInstance(
-                getClass().getClassLoader(), new Class<?>[] {Backend.class}, (proxy, method, arguments) -> {
-                    calls[0] += method.getName().equals("invertToUpperFactor") ? 1 : 0;
-                    return method.invoke(backend, arguments);
-                });
+        Backend counting = SplittingBackend.watched(verb -> calls[0] += verb.equals("invertToUpperFactor") ? 1 : 0);
         GptqQuantizer quantizer = new GptqQuantizer(GptqOptions.DEFAULT);
         try (InputStatistics statistics = problem.statistics(counting)) {
             Quantized q = quantizer.quantize("q", problem.dense(), scheme, statistics, counting);

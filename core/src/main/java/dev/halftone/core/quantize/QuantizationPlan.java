@@ -95,7 +95,7 @@ public record QuantizationPlan(
         for (Tensor tensor : checkpoint.tensors().values()) {
             List<TensorSpec> replaced = packed.get(tensor.name());
             if (replaced == null) {
-                specs.add(new TensorSpec(tensor.name(), tensor.type(), tensor.shape()));
+                specs.add(TensorSpec.of(tensor));
             } else {
                 specs.addAll(replaced);
             }

@@ -53,8 +53,8 @@ public final class QuantizationRun {
 
     /// Does it all.
     ///
-    /// @throws HalftoneException     if model, recipe, calibration, disk or numbers do not allow it; what can be known
-    ///                               beforehand is checked before any work
+    /// @throws HalftoneException     if model, recipe, calibration, disk or numbers do not allow it; what can be
+    ///                               known beforehand is checked before any work
     /// @throws CancellationException after [#cancel]; nothing is published
     public QuantizationReport run(QuantizationListener listener) throws IOException {
         long begin = System.nanoTime();
@@ -63,8 +63,7 @@ public final class QuantizationRun {
             try (QuantizedOutput output = new QuantizedOutput(target, plan, checkpoint)) {
                 listener.planned(plan);
                 requireFinite(checkpoint);
-                LayerLoop loop =
-                        new LayerLoop(checkpoint, plan, backend, output, listener, this::requireNotCancelled);
+                LayerLoop loop = new LayerLoop(checkpoint, plan, backend, output, listener, this::requireNotCancelled);
                 List<LinearReport> linears = loop.run(calibration);
                 output.copyTensors();
                 output.writeFiles(TOOL, report(plan, linears, 0, begin));

@@ -6,7 +6,6 @@ import static dev.halftone.runtime.cpu.Lanes.FLOATS;
 import static dev.halftone.runtime.cpu.Lanes.INTS;
 import static dev.halftone.runtime.cpu.Lanes.ORDER;
 import static dev.halftone.runtime.cpu.Lanes.at;
-import static dev.halftone.runtime.cpu.Memory.getFloat;
 import static jdk.incubator.vector.FloatVector.broadcast;
 import static jdk.incubator.vector.FloatVector.fromMemorySegment;
 import static jdk.incubator.vector.IntVector.fromMemorySegment;
@@ -15,14 +14,14 @@ import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.VectorOperators;
 
-/// Products with pairs of bfloat16: the float of each is its half of the word in the upper half of a word, exactly.
+/// Products with pairs of bfloat16, each widened exactly: it is the upper half of its float.
 final class BFloat16Kernel {
     private static final int HIGH_HALF = 0xFFFF0000;
 
     private BFloat16Kernel() {}
 
     /// Four strips of [Kernels#multiplyRow].
-    static void multiplyRow(PackedWeight weight, long x, int strip0, int strip1, int strip2, int strip3, long y) {
+    static void multiplyRow(PackedWeight weight, float[] x, int strip0, int strip1, int strip2, int strip3, long y) {
         int words = weight.wordsPerStrip();
         long p0 = weight.words(strip0);
         long p1 = weight.words(strip1);
@@ -38,8 +37,8 @@ final class BFloat16Kernel {
         FloatVector odd3 = FloatVector.zero(FLOATS);
         for (int k = 0; k < words; k++) {
             long word = (long) k * BYTES;
-            FloatVector xLow = broadcast(FLOATS, getFloat(x + 8L * k));
-            FloatVector xHigh = broadcast(FLOATS, getFloat(x + 8L * k + Float.BYTES));
+            FloatVector xLow = broadcast(FLOATS, x[2 * k]);
+            FloatVector xHigh = broadcast(FLOATS, x[2 * k + 1]);
             IntVector w0 = fromMemorySegment(INTS, ALL, at(p0 + word), ORDER);
             y0 = w0.lanewise(VectorOperators.LSHL, 16).reinterpretAsFloats().fma(xLow, y0);
             odd0 = w0.and(HIGH_HALF).reinterpretAsFloats().fma(xHigh, odd0);
@@ -60,51 +59,52 @@ final class BFloat16Kernel {
     }
 
     /// Two strips of [Kernels#multiplyFourRows].
-    static void multiplyFourRows(PackedWeight weight, long x, long xRow, int strip0, int strip1, long y, long yRow) {
+    static void multiplyFourRows(PackedWeight weight, float[] x, int first, int strip0, int strip1, long y, long yRow) {
         int words = weight.wordsPerStrip();
         long p0 = weight.words(strip0);
         long p1 = weight.words(strip1);
         FloatVector y00 = fromMemorySegment(FLOATS, ALL, at(weight.bias(strip0)), ORDER);
-        FloatVector y10 = fromMemorySegment(FLOATS, ALL, at(weight.bias(strip0)), ORDER);
-        FloatVector y20 = fromMemorySegment(FLOATS, ALL, at(weight.bias(strip0)), ORDER);
-        FloatVector y30 = fromMemorySegment(FLOATS, ALL, at(weight.bias(strip0)), ORDER);
         FloatVector y01 = fromMemorySegment(FLOATS, ALL, at(weight.bias(strip1)), ORDER);
-        FloatVector y11 = fromMemorySegment(FLOATS, ALL, at(weight.bias(strip1)), ORDER);
-        FloatVector y21 = fromMemorySegment(FLOATS, ALL, at(weight.bias(strip1)), ORDER);
-        FloatVector y31 = fromMemorySegment(FLOATS, ALL, at(weight.bias(strip1)), ORDER);
+        FloatVector y10 = y00;
+        FloatVector y20 = y00;
+        FloatVector y30 = y00;
+        FloatVector y11 = y01;
+        FloatVector y21 = y01;
+        FloatVector y31 = y01;
+        int column = first;
         for (int k = 0; k < words; k++) {
             long word = (long) k * BYTES;
-            long at = x + 8L * k;
             IntVector w0 = fromMemorySegment(INTS, ALL, at(p0 + word), ORDER);
             FloatVector low0 = w0.lanewise(VectorOperators.LSHL, 16).reinterpretAsFloats();
             FloatVector high0 = w0.and(HIGH_HALF).reinterpretAsFloats();
             IntVector w1 = fromMemorySegment(INTS, ALL, at(p1 + word), ORDER);
             FloatVector low1 = w1.lanewise(VectorOperators.LSHL, 16).reinterpretAsFloats();
             FloatVector high1 = w1.and(HIGH_HALF).reinterpretAsFloats();
-            FloatVector lowX0 = broadcast(FLOATS, getFloat(at));
+            FloatVector lowX0 = broadcast(FLOATS, x[column]);
             y00 = low0.fma(lowX0, y00);
             y01 = low1.fma(lowX0, y01);
-            FloatVector lowX1 = broadcast(FLOATS, getFloat(at + xRow));
+            FloatVector lowX1 = broadcast(FLOATS, x[column + 1]);
             y10 = low0.fma(lowX1, y10);
             y11 = low1.fma(lowX1, y11);
-            FloatVector lowX2 = broadcast(FLOATS, getFloat(at + 2 * xRow));
+            FloatVector lowX2 = broadcast(FLOATS, x[column + 2]);
             y20 = low0.fma(lowX2, y20);
             y21 = low1.fma(lowX2, y21);
-            FloatVector lowX3 = broadcast(FLOATS, getFloat(at + 3 * xRow));
+            FloatVector lowX3 = broadcast(FLOATS, x[column + 3]);
             y30 = low0.fma(lowX3, y30);
             y31 = low1.fma(lowX3, y31);
-            FloatVector highX0 = broadcast(FLOATS, getFloat(at + Float.BYTES));
+            FloatVector highX0 = broadcast(FLOATS, x[column + 4]);
             y00 = high0.fma(highX0, y00);
             y01 = high1.fma(highX0, y01);
-            FloatVector highX1 = broadcast(FLOATS, getFloat(at + xRow + Float.BYTES));
+            FloatVector highX1 = broadcast(FLOATS, x[column + 5]);
             y10 = high0.fma(highX1, y10);
             y11 = high1.fma(highX1, y11);
-            FloatVector highX2 = broadcast(FLOATS, getFloat(at + 2 * xRow + Float.BYTES));
+            FloatVector highX2 = broadcast(FLOATS, x[column + 6]);
             y20 = high0.fma(highX2, y20);
             y21 = high1.fma(highX2, y21);
-            FloatVector highX3 = broadcast(FLOATS, getFloat(at + 3 * xRow + Float.BYTES));
+            FloatVector highX3 = broadcast(FLOATS, x[column + 7]);
             y30 = high0.fma(highX3, y30);
             y31 = high1.fma(highX3, y31);
+            column += 8;
         }
         y00.intoMemorySegment(ALL, at(y + (long) strip0 * BYTES), ORDER);
         y10.intoMemorySegment(ALL, at(y + yRow + (long) strip0 * BYTES), ORDER);

@@ -41,9 +41,9 @@ public final class CpuBackend implements Backend {
         smallProduct = new SmallProduct(kernels, pool, scratch);
         gemm = new Gemm(kernels, pool, scratch);
         gram = new Gram(kernels, pool, scratch);
-        upperFactor = new UpperFactor(gemm, pool, kernels.lanes());
+        upperFactor = new UpperFactor(gemm, pool, kernels);
         attention = new Attention(kernels, pool, scratch);
-        panels = new MatrixPanels(kernels.lanes());
+        panels = new MatrixPanels(kernels);
     }
 
     Kernels kernels() {
@@ -214,9 +214,7 @@ public final class CpuBackend implements Backend {
         if (weight.columns != null) {
             leftRow = (long) weight.paddedInputs() * Float.BYTES;
             left = scratch.shared((long) x.rows() * weight.paddedInputs());
-            for (int row = 0; row < x.rows(); row++) {
-                Preparation.arrange(weight, x.row(row), left + row * leftRow);
-            }
+            arrange(weight, x, left, leftRow);
         }
         gemm.multiply(
                 left,
@@ -228,6 +226,18 @@ public final class CpuBackend implements Backend {
                 y.address(),
                 y.rowBytes(),
                 weight.bias(0));
+    }
+
+    private void arrange(PackedWeight weight, CpuMatrix x, long destination, long destinationRow) {
+        pool.split(x.rows(), (worker, from, to) -> {
+            float[] row = new float[weight.inputs];
+            float[] arranged = new float[weight.paddedInputs()];
+            for (int i = from; i < to; i++) {
+                Memory.copyFloats(x.row(i), row, 0, row.length);
+                Preparation.arrange(weight, row, arranged, 0, 1);
+                Memory.copyFloats(arranged, 0, destination + i * destinationRow, arranged.length);
+            }
+        });
     }
 
     @Override

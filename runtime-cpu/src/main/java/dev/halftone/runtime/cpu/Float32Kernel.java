@@ -5,7 +5,6 @@ import static dev.halftone.runtime.cpu.Lanes.BYTES;
 import static dev.halftone.runtime.cpu.Lanes.FLOATS;
 import static dev.halftone.runtime.cpu.Lanes.ORDER;
 import static dev.halftone.runtime.cpu.Lanes.at;
-import static dev.halftone.runtime.cpu.Memory.getFloat;
 import static jdk.incubator.vector.FloatVector.broadcast;
 import static jdk.incubator.vector.FloatVector.fromMemorySegment;
 
@@ -13,11 +12,10 @@ import jdk.incubator.vector.FloatVector;
 
 /// Products with float32 weights.
 final class Float32Kernel {
-
     private Float32Kernel() {}
 
     /// Four strips of [Kernels#multiplyRow].
-    static void multiplyRow(PackedWeight weight, long x, int strip0, int strip1, int strip2, int strip3, long y) {
+    static void multiplyRow(PackedWeight weight, float[] x, int strip0, int strip1, int strip2, int strip3, long y) {
         int words = weight.wordsPerStrip();
         long p0 = weight.words(strip0);
         long p1 = weight.words(strip1);
@@ -29,7 +27,7 @@ final class Float32Kernel {
         FloatVector y3 = fromMemorySegment(FLOATS, ALL, at(weight.bias(strip3)), ORDER);
         for (int k = 0; k < words; k++) {
             long word = (long) k * BYTES;
-            FloatVector xs = broadcast(FLOATS, getFloat(x + 4L * k));
+            FloatVector xs = broadcast(FLOATS, x[k]);
             y0 = fromMemorySegment(FLOATS, ALL, at(p0 + word), ORDER).fma(xs, y0);
             y1 = fromMemorySegment(FLOATS, ALL, at(p1 + word), ORDER).fma(xs, y1);
             y2 = fromMemorySegment(FLOATS, ALL, at(p2 + word), ORDER).fma(xs, y2);
@@ -42,35 +40,36 @@ final class Float32Kernel {
     }
 
     /// Two strips of [Kernels#multiplyFourRows].
-    static void multiplyFourRows(PackedWeight weight, long x, long xRow, int strip0, int strip1, long y, long yRow) {
+    static void multiplyFourRows(PackedWeight weight, float[] x, int first, int strip0, int strip1, long y, long yRow) {
         int words = weight.wordsPerStrip();
         long p0 = weight.words(strip0);
         long p1 = weight.words(strip1);
         FloatVector y00 = fromMemorySegment(FLOATS, ALL, at(weight.bias(strip0)), ORDER);
-        FloatVector y10 = fromMemorySegment(FLOATS, ALL, at(weight.bias(strip0)), ORDER);
-        FloatVector y20 = fromMemorySegment(FLOATS, ALL, at(weight.bias(strip0)), ORDER);
-        FloatVector y30 = fromMemorySegment(FLOATS, ALL, at(weight.bias(strip0)), ORDER);
         FloatVector y01 = fromMemorySegment(FLOATS, ALL, at(weight.bias(strip1)), ORDER);
-        FloatVector y11 = fromMemorySegment(FLOATS, ALL, at(weight.bias(strip1)), ORDER);
-        FloatVector y21 = fromMemorySegment(FLOATS, ALL, at(weight.bias(strip1)), ORDER);
-        FloatVector y31 = fromMemorySegment(FLOATS, ALL, at(weight.bias(strip1)), ORDER);
+        FloatVector y10 = y00;
+        FloatVector y20 = y00;
+        FloatVector y30 = y00;
+        FloatVector y11 = y01;
+        FloatVector y21 = y01;
+        FloatVector y31 = y01;
+        int column = first;
         for (int k = 0; k < words; k++) {
             long word = (long) k * BYTES;
-            long at = x + 4L * k;
             FloatVector w0 = fromMemorySegment(FLOATS, ALL, at(p0 + word), ORDER);
             FloatVector w1 = fromMemorySegment(FLOATS, ALL, at(p1 + word), ORDER);
-            FloatVector x0 = broadcast(FLOATS, getFloat(at));
+            FloatVector x0 = broadcast(FLOATS, x[column]);
             y00 = w0.fma(x0, y00);
             y01 = w1.fma(x0, y01);
-            FloatVector x1 = broadcast(FLOATS, getFloat(at + xRow));
+            FloatVector x1 = broadcast(FLOATS, x[column + 1]);
             y10 = w0.fma(x1, y10);
             y11 = w1.fma(x1, y11);
-            FloatVector x2 = broadcast(FLOATS, getFloat(at + 2 * xRow));
+            FloatVector x2 = broadcast(FLOATS, x[column + 2]);
             y20 = w0.fma(x2, y20);
             y21 = w1.fma(x2, y21);
-            FloatVector x3 = broadcast(FLOATS, getFloat(at + 3 * xRow));
+            FloatVector x3 = broadcast(FLOATS, x[column + 3]);
             y30 = w0.fma(x3, y30);
             y31 = w1.fma(x3, y31);
+            column += 4;
         }
         y00.intoMemorySegment(ALL, at(y + (long) strip0 * BYTES), ORDER);
         y10.intoMemorySegment(ALL, at(y + yRow + (long) strip0 * BYTES), ORDER);
@@ -85,5 +84,13 @@ final class Float32Kernel {
     /// See [Kernels#restore].
     static void restore(PackedWeight weight, int strip, int first, int count, long destination) {
         Memory.copyFloats(weight.words(strip) + (long) first * BYTES, destination, (long) count * Lanes.COUNT);
+    }
+
+    /// See [Kernels#copyStrip].
+    static void copyStrip(long from, long rowBytes, int count, long destination) {
+        for (int k = 0; k < count; k++) {
+            FloatVector row = fromMemorySegment(FLOATS, ALL, at(from + k * rowBytes), ORDER);
+            row.intoMemorySegment(ALL, at(destination + (long) k * BYTES), ORDER);
+        }
     }
 }

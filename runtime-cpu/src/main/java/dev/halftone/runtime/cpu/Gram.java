@@ -29,7 +29,7 @@ final class Gram {
         this.pool = pool;
         this.scratch = scratch;
         this.lanes = kernels.lanes();
-        this.panels = new MatrixPanels(lanes);
+        this.panels = new MatrixPanels(kernels);
     }
 
     void add(CpuMatrix x, CpuMatrix newGram) {

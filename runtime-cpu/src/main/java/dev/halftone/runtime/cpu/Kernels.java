@@ -41,21 +41,25 @@ interface Kernels {
     void narrowTile(
             long a, long aRow, long aStep, int rows, long b, long bStep, int depth, long c, long cRow, float alpha);
 
-    /// Strips `[from, to)` of `y = W·x + bias` for one prepared row `x`.
+    /// Strips `[from, to)` of `y = W·x + bias` for one prepared row `x`. It lies on the heap, because a float of an
+    /// array costs the compiler a tenth of what a float of a segment costs, and these kernels are near its limits.
     ///
     /// @param x    `[paddedInputs]`, in the weight's own order of columns
     /// @param sums `[groups]`, the sum of `x` over each group
     /// @param y    first output; whole strips are written
-    void multiplyRow(PackedWeight weight, long x, long sums, int from, int to, long y);
+    void multiplyRow(PackedWeight weight, float[] x, float[] sums, int from, int to, long y);
 
     /// The same for four prepared rows at a time.
     ///
-    /// @param xRow from one row of `x` to the next
-    /// @param yRow from one row of `y` to the next
-    void multiplyFourRows(PackedWeight weight, long x, long xRow, int from, int to, long y, long yRow);
+    /// @param x     `[paddedInputs][4]`, from index `first` on
+    /// @param yRow  from one row of `y` to the next
+    void multiplyFourRows(PackedWeight weight, float[] x, int first, int from, int to, long y, long yRow);
 
     /// Restores words `[first, first + count)` of a strip to float, `[k][lanes]`.
     void restore(PackedWeight weight, int strip, int first, int count, long destination);
+
+    /// Copies `count` vectors, `rowBytes` apart, to a strip, where they lie side by side.
+    void copyStrip(long from, long rowBytes, int count, long destination);
 
     /// `destination = x / sqrt(mean(x²) + epsilon) * weight`.
     ///

@@ -4,14 +4,16 @@ package dev.halftone.runtime.cpu;
 /// moves
 /// it along.
 final class MatrixPanels implements Panels {
+    private final Kernels kernels;
     private final int lanes;
     private long address;
     private long rowBytes;
     private int columns;
     private boolean transposed;
 
-    MatrixPanels(int lanes) {
-        this.lanes = lanes;
+    MatrixPanels(Kernels kernels) {
+        this.kernels = kernels;
+        this.lanes = kernels.lanes();
     }
 
     /// Element `(k, column)` lies at `address + k * rowBytes + column * 4`.
@@ -48,11 +50,12 @@ final class MatrixPanels implements Panels {
             }
         } else {
             long from = address + first * rowBytes + (long) column * Float.BYTES;
+            if (valid == lanes) {
+                kernels.copyStrip(from, rowBytes, count, destination);
+                return;
+            }
             for (int k = 0; k < count; k++) {
-                for (int lane = 0; lane < valid; lane++) {
-                    long at = (long) lane * Float.BYTES;
-                    Memory.putFloat(destination + k * vector + at, Memory.getFloat(from + k * rowBytes + at));
-                }
+                Memory.copyFloats(from + k * rowBytes, destination + k * vector, valid);
             }
         }
     }

@@ -16,6 +16,9 @@ final class Memory implements AutoCloseable {
     static final boolean CHECKED = Boolean.getBoolean("halftone.cpu.checked");
     static final long LINE = 64;
 
+    // Copying zeroes allocates nothing; filling needs a slice.
+    private static final MemorySegment ZEROES = Arena.global().allocate(1 << 14, LINE);
+
     private static final ConcurrentSkipListMap<Long, Long> LIVING = new ConcurrentSkipListMap<>();
     private static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED;
     private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED;
@@ -117,9 +120,9 @@ final class Memory implements AutoCloseable {
         if (CHECKED) {
             check(destination, count * Float.BYTES);
         }
-        long end = destination + count * Float.BYTES;
-        for (long at = destination; at < end; at += Float.BYTES) {
-            ALL.set(FLOAT, at, 0f);
+        long bytes = count * Float.BYTES;
+        for (long done = 0; done < bytes; done += ZEROES.byteSize()) {
+            MemorySegment.copy(ZEROES, 0, ALL, destination + done, Math.min(ZEROES.byteSize(), bytes - done));
         }
     }
 

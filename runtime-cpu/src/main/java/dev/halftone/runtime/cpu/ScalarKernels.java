@@ -95,7 +95,18 @@ final class ScalarKernels implements Kernels {
     }
 
     @Override
-    public void multiplyRow(PackedWeight weight, long x, long sums, int from, int to, long y) {
+    public void multiplyRow(PackedWeight weight, float[] x, float[] sums, int from, int to, long y) {
+        multiplyRow(weight, x, 0, 1, from, to, y);
+    }
+
+    @Override
+    public void multiplyFourRows(PackedWeight weight, float[] x, int first, int from, int to, long y, long yRow) {
+        for (int row = 0; row < TILE_ROWS; row++) {
+            multiplyRow(weight, x, first + row, TILE_ROWS, from, to, y + row * yRow);
+        }
+    }
+
+    private static void multiplyRow(PackedWeight weight, float[] x, int first, int step, int from, int to, long y) {
         int fields = weight.form.fields;
         for (int strip = from; strip < to; strip++) {
             for (int lane = 0; lane < LANES; lane++) {
@@ -104,18 +115,11 @@ final class ScalarKernels implements Kernels {
                     int bits = Memory.getInt(at(weight.words(strip) + word * VECTOR, lane));
                     for (int field = 0; field < fields; field++) {
                         sum += restored(weight, strip, lane, word, field, bits)
-                                * Memory.getFloat(at(x, word * fields + field));
+                                * x[first + (word * fields + field) * step];
                     }
                 }
                 Memory.putFloat(at(y + strip * VECTOR, lane), sum);
             }
-        }
-    }
-
-    @Override
-    public void multiplyFourRows(PackedWeight weight, long x, long xRow, int from, int to, long y, long yRow) {
-        for (int row = 0; row < TILE_ROWS; row++) {
-            multiplyRow(weight, x + row * xRow, 0, from, to, y + row * yRow);
         }
     }
 
@@ -131,6 +135,13 @@ final class ScalarKernels implements Kernels {
                             restored(weight, strip, lane, first + word, field, bits));
                 }
             }
+        }
+    }
+
+    @Override
+    public void copyStrip(long from, long rowBytes, int count, long destination) {
+        for (int k = 0; k < count; k++) {
+            Memory.copyFloats(from + k * rowBytes, destination + k * VECTOR, LANES);
         }
     }
 

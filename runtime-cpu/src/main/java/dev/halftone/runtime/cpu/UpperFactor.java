@@ -1,6 +1,7 @@
 package dev.halftone.runtime.cpu;
 
 import dev.halftone.core.compute.NotPositiveDefiniteException;
+import java.util.Arrays;
 
 /// `inverse(a) = Uᵀ·U` in place, `U` upper triangular. With `a = R·Rᵀ`, `R` upper triangular, `U = R⁻¹`: one Cholesky
 /// factorisation from the last block backwards, and, in the same sweep, the rows of the inverse.
@@ -20,11 +21,11 @@ final class UpperFactor {
     private final WorkerPool pool;
     private final MatrixPanels panels;
 
-    UpperFactor(Gemm gemm, WorkerPool pool, int lanes) {
+    UpperFactor(Gemm gemm, WorkerPool pool, Kernels kernels) {
         this.gemm = gemm;
         this.pool = pool;
-        this.panels = new MatrixPanels(lanes);
-        assert BLOCK % (Kernels.TILE_STRIPS * lanes) == 0;
+        this.panels = new MatrixPanels(kernels);
+        assert BLOCK % (Kernels.TILE_STRIPS * kernels.lanes()) == 0;
     }
 
     void invert(CpuMatrix a) throws NotPositiveDefiniteException {
@@ -64,10 +65,8 @@ final class UpperFactor {
     private static void factorBlock(CpuMatrix a, int first, int size, double[] r) throws NotPositiveDefiniteException {
         for (int j = size - 1; j >= 0; j--) {
             for (int i = j; i >= 0; i--) {
-                double sum = Memory.getFloat(a.at(first + i, first + j));
-                for (int k = j + 1; k < size; k++) {
-                    sum -= r[i * size + k] * r[j * size + k];
-                }
+                double sum = Memory.getFloat(a.at(first + i, first + j))
+                        - dot(r, i * size + j + 1, j * size + j + 1, size - j - 1);
                 if (i < j) {
                     r[i * size + j] = sum / r[j * size + j];
                 } else if (sum > 0 && sum < Double.POSITIVE_INFINITY) {
@@ -79,9 +78,28 @@ final class UpperFactor {
         }
     }
 
+    /// Four sums side by side, since one alone waits for each addition.
+    private static double dot(double[] r, int first, int second, int count) {
+        double sum0 = 0;
+        double sum1 = 0;
+        double sum2 = 0;
+        double sum3 = 0;
+        int k = 0;
+        for (; k + 3 < count; k += 4) {
+            sum0 += r[first + k] * r[second + k];
+            sum1 += r[first + k + 1] * r[second + k + 1];
+            sum2 += r[first + k + 2] * r[second + k + 2];
+            sum3 += r[first + k + 3] * r[second + k + 3];
+        }
+        for (; k < count; k++) {
+            sum0 += r[first + k] * r[second + k];
+        }
+        return sum0 + sum1 + (sum2 + sum3);
+    }
+
     /// `t = r⁻¹`, upper triangular; rows from the last one up, so that the innermost loop runs along rows.
     private static void invertBlock(double[] r, int size, double[] t) {
-        java.util.Arrays.fill(t, 0);
+        Arrays.fill(t, 0);
         for (int i = size - 1; i >= 0; i--) {
             t[i * size + i] = 1;
             for (int k = i + 1; k < size; k++) {

@@ -38,7 +38,7 @@ final class VectorKernels implements Kernels {
     /// quarters overlap, a strip is computed twice. The kernels do one group of strips per call, so that they are
     /// called often and soon compiled as a whole.
     @Override
-    public void multiplyRow(PackedWeight weight, long x, long sums, int from, int to, long y) {
+    public void multiplyRow(PackedWeight weight, float[] x, float[] sums, int from, int to, long y) {
         int quarter = Math.ceilDiv(to - from, 4);
         int last = to - 1;
         for (int strip = from; strip < from + quarter; strip++) {
@@ -55,15 +55,15 @@ final class VectorKernels implements Kernels {
     }
 
     @Override
-    public void multiplyFourRows(PackedWeight weight, long x, long xRow, int from, int to, long y, long yRow) {
+    public void multiplyFourRows(PackedWeight weight, float[] x, int first, int from, int to, long y, long yRow) {
         int half = Math.ceilDiv(to - from, 2);
         for (int strip = from; strip < from + half; strip++) {
             int second = Math.min(strip + half, to - 1);
             switch (weight.form) {
-                case CODES4 -> Codes4Kernel.multiplyFourRows(weight, x, xRow, strip, second, y, yRow);
-                case CODES8 -> Codes8Kernel.multiplyFourRows(weight, x, xRow, strip, second, y, yRow);
-                case BFLOAT16 -> BFloat16Kernel.multiplyFourRows(weight, x, xRow, strip, second, y, yRow);
-                case FLOAT32 -> Float32Kernel.multiplyFourRows(weight, x, xRow, strip, second, y, yRow);
+                case CODES4 -> Codes4Kernel.multiplyFourRows(weight, x, first, strip, second, y, yRow);
+                case CODES8 -> Codes8Kernel.multiplyFourRows(weight, x, first, strip, second, y, yRow);
+                case BFLOAT16 -> BFloat16Kernel.multiplyFourRows(weight, x, first, strip, second, y, yRow);
+                case FLOAT32 -> Float32Kernel.multiplyFourRows(weight, x, first, strip, second, y, yRow);
             }
         }
     }
@@ -76,6 +76,11 @@ final class VectorKernels implements Kernels {
             case BFLOAT16 -> BFloat16Kernel.restore(weight, strip, first, count, destination);
             case FLOAT32 -> Float32Kernel.restore(weight, strip, first, count, destination);
         }
+    }
+
+    @Override
+    public void copyStrip(long from, long rowBytes, int count, long destination) {
+        Float32Kernel.copyStrip(from, rowBytes, count, destination);
     }
 
     @Override
