@@ -15,7 +15,11 @@ import dev.halftone.core.weight.Weight;
 record WeightLoader(LinearWeights weights, Checkpoint checkpoint, Backend backend) {
     /// @param biased whether the model's linear has a bias
     Linear linear(String name, int outputs, int inputs, boolean biased) {
-        Weight weight = weights.weight(name);
+        return bind(name, weights.weight(name), outputs, inputs, biased);
+    }
+
+    /// Binds `weight`, from wherever, in the place of the checkpoint's, with the checkpoint's bias.
+    Linear bind(String name, Weight weight, int outputs, int inputs, boolean biased) {
         requireShape(name + ".weight", Shape.of(weight.outputs(), weight.inputs()), Shape.of(outputs, inputs));
         return backend.bind(weight, bias(name, outputs, biased));
     }
