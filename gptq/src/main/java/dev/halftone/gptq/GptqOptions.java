@@ -5,9 +5,10 @@ package dev.halftone.gptq;
 /// @param damping share of the mean diagonal that is added to the diagonal of the moments, in (0, 1]; doubled up to 1
 ///                if the factorisation fails
 /// @param order   of the columns
-public record GptqOptions(double damping, ColumnOrder order) {
-    /// Damping 0.01 and group-aware order.
-    public static final GptqOptions DEFAULT = new GptqOptions(0.01, ColumnOrder.GROUP_AWARE);
+/// @param grid    how the grid of a group is chosen
+public record GptqOptions(double damping, ColumnOrder order, GridRule grid) {
+    /// Damping 0.01, group-aware order, grids chosen by output error.
+    public static final GptqOptions DEFAULT = new GptqOptions(0.01, ColumnOrder.GROUP_AWARE, GridRule.OUTPUT_ERROR);
 
     public GptqOptions {
         if (!(damping > 0 && damping <= 1)) {
@@ -16,10 +17,14 @@ public record GptqOptions(double damping, ColumnOrder order) {
     }
 
     public GptqOptions withDamping(double newDamping) {
-        return new GptqOptions(newDamping, order);
+        return new GptqOptions(newDamping, order, grid);
     }
 
     public GptqOptions withOrder(ColumnOrder newOrder) {
-        return new GptqOptions(damping, newOrder);
+        return new GptqOptions(damping, newOrder, grid);
+    }
+
+    public GptqOptions withGrid(GridRule newGrid) {
+        return new GptqOptions(damping, order, newGrid);
     }
 }

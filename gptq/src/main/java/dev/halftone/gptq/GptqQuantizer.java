@@ -17,12 +17,11 @@ import java.util.TreeMap;
 /// GPTQ as a method: needs the moments of each linear's inputs, and compares itself with plain rounding.
 public final class GptqQuantizer implements WeightQuantizer {
     /// Rows whose outputs are measured for comparison. Rows are independent problems, and measuring one costs as much
-    /// as
-    /// the moments of two tokens, so that some rows speak for all of a large weight.
+    /// as the moments of two tokens, so that some rows speak for all of a large weight.
     private static final int COMPARED_ROWS = 512;
 
     /// What a factor depends on besides the moments.
-    private record FactorKey(GptqOptions options, int groupLength) {}
+    private record FactorKey(double damping, ColumnOrder order, int groupLength) {}
 
     private final GptqOptions options;
 
@@ -41,6 +40,11 @@ public final class GptqQuantizer implements WeightQuantizer {
         settings.put("damp_percent", options.damping());
         settings.put(
                 "column_order", options.order().name().toLowerCase(Locale.ROOT).replace('_', '-'));
+        settings.put(
+                "grid",
+                options.order() == ColumnOrder.ACTIVATION || options.grid() == GridRule.RANGE
+                        ? "range"
+                        : "output-error");
         settings.put("act_group_aware", options.order() == ColumnOrder.GROUP_AWARE);
         settings.put("static_groups", options.order() == ColumnOrder.ACTIVATION);
         return settings;
@@ -61,12 +65,12 @@ public final class GptqQuantizer implements WeightQuantizer {
             String linear, Weight weight, QuantizationScheme scheme, InputStatistics statistics, Backend backend) {
         int groupLength = scheme.groupLength(weight.inputs());
         InverseFactor factor = statistics.derived(
-                new FactorKey(options, groupLength),
+                new FactorKey(options.damping(), options.order(), groupLength),
                 InverseFactor.class,
                 () -> InverseFactor.of(linear, statistics.moments(), groupLength, options, backend));
         GptqSolver.Solution solution;
         try {
-            solution = GptqSolver.solve(weight, scheme, factor, options.order(), backend);
+            solution = GptqSolver.solve(weight, scheme, factor, options, backend);
         } catch (ArithmeticException e) {
             throw new HalftoneException(
                     HalftoneException.Kind.NUMERICS,

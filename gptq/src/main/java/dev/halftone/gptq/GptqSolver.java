@@ -25,6 +25,7 @@ final class GptqSolver {
     private final Weight weight;
     private final QuantizationScheme scheme;
     private final InverseFactor factor;
+    private final GridRule rule;
     private final Backend backend;
     private final int outputs;
     private final int inputs;
@@ -34,10 +35,11 @@ final class GptqSolver {
     private final AffineGrid[] grids; // [outputs, groups]
     private final double[] errors; // [outputs]
 
-    private GptqSolver(Weight weight, QuantizationScheme scheme, InverseFactor factor, Backend backend) {
+    private GptqSolver(Weight weight, QuantizationScheme scheme, InverseFactor factor, GridRule rule, Backend backend) {
         this.weight = weight;
         this.scheme = scheme;
         this.factor = factor;
+        this.rule = rule;
         this.backend = backend;
         outputs = weight.outputs();
         inputs = weight.inputs();
@@ -56,13 +58,13 @@ final class GptqSolver {
 
     /// @param factor of the moments of the inputs of `weight`, made with the same group length
     static Solution solve(
-            Weight weight, QuantizationScheme scheme, InverseFactor factor, ColumnOrder order, Backend backend) {
+            Weight weight, QuantizationScheme scheme, InverseFactor factor, GptqOptions options, Backend backend) {
         if (factor.order().length != weight.inputs()) {
             throw new IllegalArgumentException("weight [" + weight.outputs() + ", " + weight.inputs() + "], moments of "
                     + factor.order().length + " inputs");
         }
-        GptqSolver solver = new GptqSolver(weight, scheme, factor, backend);
-        solver.run(order);
+        GptqSolver solver = new GptqSolver(weight, scheme, factor, options.grid(), backend);
+        solver.run(options.order());
         return new Solution(solver.result(), solver.errors);
     }
 
@@ -137,18 +139,47 @@ final class GptqSolver {
     /// Grids of the group that begins at step `from` and reaches beyond the block.
     private void measureLongGroup(Matrix live, int from) {
         int group = factor.order()[from] / groupLength;
+        GridSearch search = search(from);
         float[] part = new float[Math.min(ROWS, outputs) * groupLength];
         for (int first = 0; first < outputs; first += ROWS) {
             int firstRow = first;
             int count = Math.min(ROWS, outputs - first);
             backend.copyOut(live.view(first, count, from, groupLength), part, 0);
             backend.forRanges(count, (a, b) -> {
+                GridSearch.Scratch scratch = new GridSearch.Scratch(groupLength);
                 for (int r = a; r < b; r++) {
-                    grids[(firstRow + r) * groups + group] =
-                            RoundToNearest.grid(part, r * groupLength, groupLength, scheme);
+                    grids[(firstRow + r) * groups + group] = grid(search, part, r * groupLength, scratch);
                 }
             });
         }
+    }
+
+    /// The search for grids of the group that begins at step `from`, or null if they are chosen by range.
+    private GridSearch search(int from) {
+        if (rule == GridRule.RANGE) {
+            return null;
+        }
+        int square = greatestDivisor(groupLength, BLOCK);
+        float[] squares = new float[groupLength * square];
+        for (int first = 0; first < groupLength; first += square) {
+            backend.copyOut(factor.upper().view(from + first, square, from + first, square), squares, first * square);
+        }
+        return new GridSearch(squares, groupLength, square, scheme);
+    }
+
+    /// The largest divisor of `length` that is at most `limit`.
+    private static int greatestDivisor(int length, int limit) {
+        int divisor = Math.min(length, limit);
+        while (length % divisor != 0) {
+            divisor--;
+        }
+        return divisor;
+    }
+
+    private AffineGrid grid(GridSearch search, float[] values, int offset, GridSearch.Scratch scratch) {
+        return search == null
+                ? RoundToNearest.grid(values, offset, groupLength, scheme)
+                : search.choose(values, offset, scratch);
     }
 
     /// Rounds the columns of `block` `[outputs, count]`, the live weights of steps `from ...`, and replaces each by its
@@ -157,7 +188,12 @@ final class GptqSolver {
         float[] upper = new float[count * count];
         backend.copyOut(factor.upper().view(from, count, from, count), upper, 0);
         int[] order = factor.order();
+        GridSearch[] searches = new GridSearch[measure ? count / groupLength : 0];
+        for (int group = 0; group < searches.length; group++) {
+            searches[group] = search(from + group * groupLength);
+        }
         backend.forRanges(outputs, (a, b) -> {
+            GridSearch.Scratch scratch = new GridSearch.Scratch(measure ? groupLength : 0);
             for (int row = a; row < b; row++) {
                 int start = row * count;
                 double error = 0;
@@ -165,7 +201,7 @@ final class GptqSolver {
                     int column = order[from + i];
                     int cell = row * groups + column / groupLength;
                     if (measure && i % groupLength == 0) {
-                        grids[cell] = RoundToNearest.grid(block, start + i, groupLength, scheme);
+                        grids[cell] = grid(searches[i / groupLength], block, start + i, scratch);
                     }
                     AffineGrid grid = grids[cell];
                     float value = block[start + i];

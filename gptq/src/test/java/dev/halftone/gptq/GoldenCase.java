@@ -58,7 +58,7 @@ record GoldenCase(JsonNode facts, Map<String, Tensor> tensors) {
             case "group-aware" -> ColumnOrder.GROUP_AWARE;
             default -> throw new IllegalStateException("order of " + facts);
         };
-        return new GptqOptions(facts.get("damping").asDouble(), order);
+        return new GptqOptions(facts.get("damping").asDouble(), order, GridRule.RANGE);
     }
 
     /// Whether the last group is shorter than the others, which no scheme of ours allows.

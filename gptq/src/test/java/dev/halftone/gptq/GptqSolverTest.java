@@ -53,7 +53,7 @@ class GptqSolverTest {
     })
     void agreesWithASolverWithoutBlocks(int inputs, int bits, int groupSize, boolean symmetric, ColumnOrder order) {
         QuantizationScheme scheme = QuantizationScheme.gptq(bits, groupSize, symmetric);
-        GptqOptions options = new GptqOptions(0.01, order);
+        GptqOptions options = new GptqOptions(0.01, order, GridRule.RANGE);
         // Near a tie single and double precision may rightly differ, so take a problem without one.
         double margin = bits == 8 ? 1e-3 : 1e-4;
         for (long seed = 1; ; seed++) {
@@ -74,7 +74,7 @@ class GptqSolverTest {
     void doesNotDependOnHowTheRowsAreSplit(ColumnOrder order) {
         Problem problem = Problem.random(300, 160, 3);
         QuantizationScheme scheme = QuantizationScheme.gptq(3, 32, false);
-        GptqOptions options = new GptqOptions(0.01, order);
+        GptqOptions options = new GptqOptions(0.01, order, GridRule.OUTPUT_ERROR);
 
         Quantized whole = solve(problem, scheme, options, backend);
         Quantized split = solve(problem, scheme, options, SplittingBackend.of(7));
@@ -153,8 +153,8 @@ class GptqSolverTest {
             }
         }
 
-        Quantized quantized =
-                solve(problem, QuantizationScheme.gptq(4, 16, false), new GptqOptions(0.01, order), backend);
+        Quantized quantized = solve(
+                problem, QuantizationScheme.gptq(4, 16, false), new GptqOptions(0.01, order, GridRule.RANGE), backend);
 
         float[] restored = quantized.weight().restore();
         for (int row = 0; row < 6; row++) {

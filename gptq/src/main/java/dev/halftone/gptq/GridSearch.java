@@ -1,0 +1,130 @@
+package dev.halftone.gptq;
+
+import dev.halftone.core.quantize.RoundToNearest;
+import dev.halftone.core.weight.AffineGrid;
+import dev.halftone.core.weight.QuantizationScheme;
+import java.util.Arrays;
+
+/// Chooses the grid of a group by what rounding to it costs at the outputs, instead of by the group's extremes.
+///
+/// Let `e` be the errors of rounding the group's live weights and `V` the square of `U` on the diagonal that belongs to
+/// the group's columns. With the best compensation by the columns still to come, `e` costs `‖e·V⁻¹‖²`: `Vᵀ·V` is the
+/// inverse of the Schur complement of those columns in the moments. So a grid that clips an outlier of a channel that
+/// is
+/// hardly active wins over one that spends its steps on it. The squared *weight* error knows nothing of this and
+/// chooses
+/// worse grids than the plain range does.
+///
+/// Groups longer than a block of the solver are scored block by block, as if the blocks did not interact.
+final class GridSearch {
+    /// Shares of the range that are tried; above 1 because the ends of a symmetric range fall between two codes.
+    private static final float[] SYMMETRIC = {1f, .65f, .7f, .75f, .8f, .84f, .88f, .92f, .96f, 1.05f};
+
+    private static final float[] ASYMMETRIC = {1f, .65f, .72f, .79f, .85f, .9f, .95f, 1.05f};
+
+    private final QuantizationScheme scheme;
+    private final int length;
+    private final int square;
+    private final float[] inverse; // [length / square][square, square], inverse of each square of U on the diagonal
+
+    /// @param upper  rows `[length, square]`: the square on the diagonal of `U` beside row `i` begins at column
+    ///               `i / square * square` of the group; overwritten
+    /// @param length columns of the group, a multiple of `square`
+    GridSearch(float[] upper, int length, int square, QuantizationScheme scheme) {
+        if (length % square != 0 || upper.length != length * square) {
+            throw new IllegalArgumentException(
+                    upper.length + " numbers for " + length + " columns in squares of " + square);
+        }
+        this.scheme = scheme;
+        this.length = length;
+        this.square = square;
+        this.inverse = upper;
+        for (int first = 0; first < length; first += square) {
+            invert(upper, first * square, square);
+        }
+    }
+
+    /// Replaces the upper triangular `[n, n]` matrix at `offset` by its inverse, column after column from the left.
+    private static void invert(float[] matrix, int offset, int n) {
+        for (int j = 0; j < n; j++) {
+            double diagonal = 1.0 / matrix[offset + j * n + j];
+            for (int i = 0; i < j; i++) {
+                double sum = 0;
+                for (int k = i; k < j; k++) {
+                    // Columns left of j hold the inverse already, column j still the original.
+                    sum += (double) matrix[offset + i * n + k] * matrix[offset + k * n + j];
+                }
+                // Written once nothing of column j below row i is needed any more: rows above i do not read it.
+                matrix[offset + i * n + j] = (float) (-sum * diagonal);
+            }
+            matrix[offset + j * n + j] = (float) diagonal;
+        }
+    }
+
+    /// Working memory of one thread.
+    static final class Scratch {
+        private final float[] errors;
+        private final float[] weighted;
+
+        Scratch(int length) {
+            errors = new float[length];
+            weighted = new float[length];
+        }
+    }
+
+    /// The best grid for `values[offset .. offset + length)`.
+    ///
+    /// @throws ArithmeticException if a value is not finite
+    AffineGrid choose(float[] values, int offset, Scratch scratch) {
+        AffineGrid range = RoundToNearest.grid(values, offset, length, scheme);
+        AffineGrid best = range;
+        double least = Double.POSITIVE_INFINITY;
+        for (float share : scheme.symmetric() ? SYMMETRIC : ASYMMETRIC) {
+            float scale = AffineGrid.storable(share * range.scale(), scheme);
+            // Rounding the end of the range to a code may leave it on either side.
+            for (int step = 0; step < (scheme.symmetric() ? 1 : 2); step++) {
+                AffineGrid grid = candidate(range, scale, step);
+                double cost = cost(values, offset, grid, scratch);
+                if (cost < least) {
+                    least = cost;
+                    best = grid;
+                }
+            }
+        }
+        return best;
+    }
+
+    /// A grid of step `scale`; asymmetric ones keep the share of codes below zero, or take one more.
+    private AffineGrid candidate(AffineGrid range, float scale, int step) {
+        int zero = scheme.symmetric()
+                ? range.zero()
+                : Math.clamp(range.zero() + step, scheme.lowestZero(), scheme.maximum());
+        return new AffineGrid(scale, zero, range.maximum());
+    }
+
+    private double cost(float[] values, int offset, AffineGrid grid, Scratch scratch) {
+        float[] errors = scratch.errors;
+        float[] weighted = scratch.weighted;
+        for (int i = 0; i < length; i++) {
+            float value = values[offset + i];
+            errors[i] = value - grid.restore(grid.code(value));
+        }
+        Arrays.fill(weighted, 0, length, 0);
+        for (int i = 0; i < length; i++) {
+            int column = i % square;
+            addMultiple(errors[i], inverse, i * square + column, weighted, i, square - column);
+        }
+        double cost = 0;
+        for (int i = 0; i < length; i++) {
+            cost += (double) weighted[i] * weighted[i];
+        }
+        return cost;
+    }
+
+    /// A loop of its own, so that the compiler turns it into vector instructions.
+    private static void addMultiple(float factor, float[] x, int xOffset, float[] y, int yOffset, int count) {
+        for (int i = 0; i < count; i++) {
+            y[yOffset + i] += factor * x[xOffset + i];
+        }
+    }
+}
