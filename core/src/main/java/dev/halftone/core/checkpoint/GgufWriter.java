@@ -9,7 +9,6 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
-import java.nio.channels.OverlappingFileLockException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
@@ -20,6 +19,8 @@ import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 
 /// Writes one GGUF file, version 3, that appears whole or not at all: its header is known before any data, the
 /// data
@@ -33,6 +34,8 @@ public final class GgufWriter implements AutoCloseable {
     private static final int ALIGNMENT = GgufParser.USUAL_ALIGNMENT;
     /// What readers reserve for a name, less its terminating zero.
     private static final int LONGEST_NAME = 63;
+
+    private static final Set<Path> OPEN = ConcurrentHashMap.newKeySet();
 
     private final Path target;
     private final Path partial;
@@ -126,30 +129,36 @@ public final class GgufWriter implements AutoCloseable {
     /// The lock, not the file, says that a run is at work: the system drops it with the process, however that
     /// ends.
     private static FileChannel lock(Path target, Path partial) throws IOException {
-        FileChannel channel = FileChannel.open(partial, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+        // Closing any channel to a locked file drops the whole process's lock on it, so a second run in this process
+        // must be refused before it opens the file.
+        if (!OPEN.add(partial)) {
+            throw taken(target);
+        }
+        FileChannel channel = null;
         boolean mine = false;
         try {
+            channel = FileChannel.open(partial, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
             mine = channel.tryLock() != null;
-        } catch (OverlappingFileLockException e) {
-            throw taken(target, e);
         } finally {
             if (!mine) {
-                channel.close();
+                OPEN.remove(partial);
+                if (channel != null) {
+                    channel.close();
+                }
             }
         }
         if (!mine) {
-            throw taken(target, null);
+            throw taken(target);
         }
         return channel;
     }
 
-    private static HalftoneException taken(Path target, Exception cause) {
+    private static HalftoneException taken(Path target) {
         return new HalftoneException(
                 Kind.OUTPUT_TAKEN,
                 "'" + target + "' is being written by another run",
                 null,
-                "wait for it, or name another output",
-                cause);
+                "wait for it, or name another output");
     }
 
     private static byte[] header(Map<String, GgufValue> metadata, List<GgufSpec> specs) {
@@ -307,6 +316,8 @@ public final class GgufWriter implements AutoCloseable {
             }
         } catch (IOException e) {
             throw new UncheckedIOException("could not remove '" + partial + "'", e);
+        } finally {
+            OPEN.remove(partial);
         }
     }
 }

@@ -2,6 +2,7 @@ package dev.halftone.core.convert;
 
 import dev.halftone.core.model.RotaryScaling;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
 
@@ -39,13 +40,13 @@ final class RotaryFactors {
             factor = Math.max(factor, each);
         }
         List<RotaryScaling.Llama3> candidates = new ArrayList<>();
-        for (int original = 1 << 8; original <= 1 << 20; original *= 2) {
+        for (int original = 1 << 4; original <= 1 << 20; original *= 2) {
             candidates.add(new RotaryScaling.Llama3(shortest(factor), 1, 4, original));
         }
         fitted(factors, factor, theta, headSize).ifPresent(candidates::add);
         return candidates.stream()
-                .filter(candidate -> agrees(of(candidate, theta, headSize), factors))
-                .findFirst();
+                .filter(candidate -> deviation(of(candidate, theta, headSize), factors) <= TOLERANCE)
+                .min(Comparator.comparingDouble(candidate -> deviation(of(candidate, theta, headSize), factors)));
     }
 
     private static double shortest(double factor) {
@@ -87,12 +88,15 @@ final class RotaryFactors {
         return (1 / each - 1 / factor) / (1 - 1 / factor);
     }
 
-    private static boolean agrees(float[] computed, float[] found) {
+    /// The largest relative difference; infinite if a factor is no number above 0.
+    private static double deviation(float[] computed, float[] found) {
+        double largest = 0;
         for (int i = 0; i < found.length; i++) {
-            if (!(Math.abs(computed[i] - found[i]) <= TOLERANCE * found[i])) {
-                return false;
-            }
+            double difference = Math.abs((double) computed[i] - found[i]) / found[i];
+            largest = found[i] > 0 && Double.isFinite(difference)
+                    ? Math.max(largest, difference)
+                    : Double.POSITIVE_INFINITY;
         }
-        return true;
+        return largest;
     }
 }
