@@ -12,8 +12,7 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.SequencedMap;
 
-/// One [GGUF](https://github.com/ggml-org/ggml/blob/master/docs/gguf.md) file, version 2 or 3, mapped read-only:
-/// a
+/// One [GGUF](https://github.com/ggml-org/ggml/blob/master/docs/gguf.md) file, version 2 or 3, mapped read-only: a
 /// whole model with its settings and its tokenizer.
 public final class GgufFile {
     private final Path file;
@@ -28,8 +27,7 @@ public final class GgufFile {
         this.tensors = tensors;
     }
 
-    /// Maps `file` and checks everything in front of its data. The tensors are views that live as long as
-    /// `arena`.
+    /// Maps `file` and checks everything in front of its data. The tensors are views that live as long as `arena`.
     ///
     /// @throws MalformedCheckpointException if the file is not a sound GGUF file
     public static GgufFile map(Path file, Arena arena) throws IOException {

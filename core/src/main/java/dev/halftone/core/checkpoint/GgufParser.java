@@ -18,11 +18,9 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 
-/// Reads what stands in front of a GGUF file's data and believes nothing of it: no count or length is used
-/// before the
-/// bytes it promises are known to be in the file, and the places of all tensors together must tile the rest.
-/// Whatever
-/// passes needs no further check. For one use.
+/// Reads what stands in front of a GGUF file's data and believes nothing of it: no count or length is used before
+/// the bytes it promises are known to be in the file, and the places of all tensors together must tile the rest.
+/// Whatever passes needs no further check. For one use.
 final class GgufParser {
     static final String ALIGNMENT_KEY = "general.alignment";
     static final int MAGIC = 'G' | 'G' << 8 | 'U' << 16 | 'F' << 24;

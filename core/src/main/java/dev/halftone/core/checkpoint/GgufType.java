@@ -3,13 +3,10 @@ package dev.halftone.core.checkpoint;
 import java.util.Optional;
 
 /// How the numbers of a tensor lie in a GGUF file: in blocks of some elements, each of some bytes. A type with
-/// blocks
-/// of
-/// one element is a plain number format.
+/// blocks of one element is a plain number format.
 ///
 /// The block formats are read and written by [dev.halftone.core.layout.GgufBlocks]; here stands only what the
-/// container
-/// needs to know of them, so it lists more types than can be restored.
+/// container needs to know of them, so it lists more types than can be restored.
 public enum GgufType {
     F32(0, 1, 4),
     F16(1, 1, 2),

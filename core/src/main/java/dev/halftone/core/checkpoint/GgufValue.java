@@ -5,8 +5,8 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.List;
 
-/// One value of a GGUF file's metadata. Arrays of arrays, which the format can spell and no reader takes, are
-/// left out.
+/// One value of a GGUF file's metadata. Arrays of arrays, which the format can spell and no reader takes, are left
+/// out.
 public sealed interface GgufValue {
     /// As the file spells it.
     GgufValueType type();

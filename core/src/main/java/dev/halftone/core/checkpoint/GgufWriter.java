@@ -23,10 +23,8 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 
 /// Writes one GGUF file, version 3, that appears whole or not at all: its header is known before any data, the
-/// data
-/// come tensor by tensor in any order and row by row within each, and the file gets its name when all is on
-/// disk. For
-/// one thread.
+/// data come tensor by tensor in any order and row by row within each, and the file gets its name when all is on
+/// disk. For one thread.
 ///
 /// A write that the system refuses ends in a [HalftoneException] of [Kind#RESOURCES] that tells how far it got.
 public final class GgufWriter implements AutoCloseable {

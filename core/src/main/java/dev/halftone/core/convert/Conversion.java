@@ -28,8 +28,7 @@ public final class Conversion {
     ///
     /// @param type F32, F16 or BF16
     /// @throws HalftoneException        if the source is broken or not supported; or the target is taken or its
-    ///     disk
-    ///     too small
+    ///     disk too small
     /// @throws IllegalArgumentException if weights are not stored as `type`
     public static ConversionReport toDense(Path source, Path directory, DType type, ConversionProgress progress)
             throws IOException {

@@ -29,9 +29,8 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 
-/// Writes a checkpoint, packed or dense, in floating point: for tools that know no packed format, and to see
-/// what a
-/// packed model means.
+/// Writes a checkpoint, packed or dense, in floating point: for tools that know no packed format, and to see what
+/// a packed model means.
 public final class DenseExport {
     /// What belongs to a model beside its weights and its configuration.
     private static final List<String> COMPANIONS = List.of(
@@ -60,8 +59,7 @@ public final class DenseExport {
     /// @param type F32, F16 or BF16
     /// @return what every tensor became; differences are those of rounding to `type`
     /// @throws HalftoneException if the model is broken or not supported; or the directory is taken or its disk
-    ///     too
-    ///     small
+    ///     too small
     public static ConversionReport write(Path source, Path directory, DType type, ConversionProgress progress)
             throws IOException {
         try (Checkpoint checkpoint = Checkpoint.open(source)) {

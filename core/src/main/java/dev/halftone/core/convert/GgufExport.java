@@ -35,12 +35,9 @@ import java.util.Map;
 /// Writes a checkpoint, dense or packed, as one GGUF file.
 ///
 /// A packed linear whose groups are multiples of 32 columns in order keeps its codes: symmetric ones become Q4_0
-/// or
-/// Q8_0 without any change; asymmetric ones of up to 4 bits become Q4_1, whose second number is rounded.
-/// Everything
-/// else is rounded from its restored values to the types asked for. Norms and biases are float32. Rows that no
-/// whole
-/// blocks fill are stored in BF16, and the report says so.
+/// or Q8_0 without any change; asymmetric ones of up to 4 bits become Q4_1, whose second number is rounded.
+/// Everything else is rounded from its restored values to the types asked for. Norms and biases are float32. Rows
+/// that no whole blocks fill are stored in BF16, and the report says so.
 public final class GgufExport {
     private static final int QUANTIZATION_VERSION = 2;
     private static final int BUFFER_BYTES = 4 << 20;

@@ -67,8 +67,7 @@ public final class GgufImport {
     /// @param type F32, F16 or BF16
     /// @return what every tensor became; differences are those of rounding to `type`
     /// @throws HalftoneException if the file is broken or of a kind that is not supported; or the directory is
-    ///     taken
-    ///     or its disk too small
+    ///     taken or its disk too small
     public static ConversionReport dense(Path gguf, Path directory, DType type, ConversionProgress progress)
             throws IOException {
         try (Arena arena = Arena.ofShared()) {
@@ -76,9 +75,8 @@ public final class GgufImport {
         }
     }
 
-    /// Keeps the codes of the linears in Q4_0 or in Q8_0, whichever are more, as a packed layout of groups of
-    /// 32; all
-    /// other tensors are restored to `type`.
+    /// Keeps the codes of the linears in Q4_0 or in Q8_0, whichever are more, as a packed layout of groups of 32;
+    /// all other tensors are restored to `type`.
     ///
     /// @param layout of a scheme, such as [GptqLayout#v1]
     /// @throws HalftoneException like [#dense]; or of kind USAGE if no linear has codes that could be kept

@@ -4,12 +4,10 @@ import dev.halftone.core.checkpoint.GgufType;
 import dev.halftone.core.layout.GgufRounding;
 
 /// How the floating-point parts of a model shall lie in a GGUF file. Packed linears keep their codes where GGUF
-/// has a
-/// block that can hold them, whatever is said here.
+/// has a block that can hold them, whatever is said here.
 ///
 /// @param linears      F32, F16, BF16, Q8_0, Q4_0 or Q4_1: for linears in floating point, and for packed ones
-///     whose
-///     groups fit no block
+///     whose groups fit no block
 /// @param tables       F32, F16, BF16, Q8_0, Q4_0 or Q4_1: for embeddings and head
 /// @param preTokenizer name of the way to cut texts, or null to recognise it from tokenizer.json
 /// @param name         of the model, as the file shall say; null for that of its directory

@@ -289,9 +289,8 @@ final class GgufTokenizerReader {
         return config;
     }
 
-    /// generation_config.json: the tokens that begin and end a text. A file may name the end of a turn apart
-    /// from the
-    /// end of a text.
+    /// generation_config.json: the tokens that begin and end a text. A file may name the end of a turn apart from
+    /// the end of a text.
     ObjectNode generation() {
         ObjectNode generation = NODES.objectNode();
         int bos = token("bos_token_id");

@@ -190,8 +190,7 @@ final class GgufTokenizerWriter {
     }
 
     /// Whether a text begins with a space that is not its own: by a normalizer in older files, by the
-    /// pre-tokenizer in
-    /// newer ones.
+    /// pre-tokenizer in newer ones.
     private boolean addsSpace() {
         JsonNode normalizer = tokenizer.path("normalizer");
         JsonNode pre = tokenizer.path("pre_tokenizer");

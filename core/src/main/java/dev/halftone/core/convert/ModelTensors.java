@@ -15,8 +15,7 @@ import java.util.Map;
 /// files.
 ///
 /// A checkpoint keeps the two halves that a rotary angle turns against each other apart in every head of queries
-/// and
-/// keys; GGUF files of the llama architecture lay them side by side. Whole rows move, so codes and scales
+/// and keys; GGUF files of the llama architecture lay them side by side. Whole rows move, so codes and scales
 /// survive.
 final class ModelTensors {
     /// What a tensor is.

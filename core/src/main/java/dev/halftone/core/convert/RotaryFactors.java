@@ -7,8 +7,7 @@ import java.util.List;
 import java.util.Optional;
 
 /// The divisors of the rotary frequencies that a GGUF file holds in `rope_freqs.weight`, one for each pair of a
-/// head,
-/// where a configuration names the rule of Llama 3.1 by four numbers.
+/// head, where a configuration names the rule of Llama 3.1 by four numbers.
 final class RotaryFactors {
     /// Both sides compute in float32 or better; a wrong rule is off by far more.
     private static final double TOLERANCE = 1e-4;
@@ -29,11 +28,9 @@ final class RotaryFactors {
     }
 
     /// The rule that gives these factors, if there is one: factors say nothing of the common size of the two
-    /// bounds
-    /// and the original length, so the lower bound is taken as 1, as all models of this kind have it. Where too
-    /// few
-    /// pairs lie between the bounds to tell the rest, the upper bound is taken as 4, and the length as a power
-    /// of two.
+    /// bounds and the original length, so the lower bound is taken as 1, as all models of this kind have it. Where
+    /// too few pairs lie between the bounds to tell the rest, the upper bound is taken as 4, and the length as a
+    /// power of two.
     static Optional<RotaryScaling.Llama3> rule(float[] factors, double theta, int headSize) {
         double factor = 1;
         for (float each : factors) {
@@ -54,8 +51,7 @@ final class RotaryFactors {
     }
 
     /// Between the bounds the blend `(1 / f - 1 / factor) / (1 - 1 / factor)` is a straight line over the
-    /// frequency:
-    /// `(original * turns - low) / (high - low)`. Two of its points give it all, for `low` = 1.
+    /// frequency: `(original * turns - low) / (high - low)`. Two of its points give it all, for `low` = 1.
     private static Optional<RotaryScaling.Llama3> fitted(float[] factors, double factor, double theta, int headSize) {
         double[] plain = new double[headSize / 2];
         new RotaryScaling.None().frequencies(theta, headSize, 0, plain);

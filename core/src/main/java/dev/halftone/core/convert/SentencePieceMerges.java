@@ -10,9 +10,8 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 
-/// Two ways to say in which order pieces merge. SentencePiece scores the results: of all neighbours that
-/// together are a
-/// piece, those with the best score merge first. tokenizer.json lists the pairs.
+/// Two ways to say in which order pieces merge. SentencePiece scores the results: of all neighbours that together
+/// are a piece, those with the best score merge first. tokenizer.json lists the pairs.
 final class SentencePieceMerges {
     /// @param left  of a pair that merges
     /// @param right the piece behind it
@@ -49,9 +48,8 @@ final class SentencePieceMerges {
         return ranked.stream().map(Ranked::merge).toList();
     }
 
-    /// Scores that make the merges happen in this order: the result of the first has 0, the next result -1, and
-    /// so on.
-    /// Empty if a result comes up in two places, which no score can say.
+    /// Scores that make the merges happen in this order: the result of the first has 0, the next result -1, and so
+    /// on. Empty if a result comes up in two places, which no score can say.
     static Optional<Map<String, Float>> scores(List<Merge> merges) {
         Map<String, Float> scores = new LinkedHashMap<>();
         Set<String> left = new HashSet<>();

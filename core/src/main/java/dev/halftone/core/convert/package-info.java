@@ -1,6 +1,5 @@
 /// Whole models from one file format to another: names, order of rows, configuration and tokenizer, around the
-/// weights
-/// that [dev.halftone.core.layout] reads and writes. [Conversion] is the door.
+/// weights that [dev.halftone.core.layout] reads and writes. [Conversion] is the door.
 ///
 /// | Question | Class |
 /// |---|---|

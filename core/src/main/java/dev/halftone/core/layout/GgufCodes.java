@@ -13,8 +13,7 @@ import java.util.Optional;
 ///
 /// A block of 32 has one step, so a weight fits where its groups are multiples of 32 columns in order. Q4_0 holds
 /// `code - zero` from -8 to 7 and Q8_0 from -128 to 127, both exactly if the scale is a float16; Q4_1 holds any
-/// code
-/// of 4 bits, but its `m = -scale * zero` is rounded to float16.
+/// code of 4 bits, but its `m = -scale * zero` is rounded to float16.
 public final class GgufCodes {
     /// Columns that share a scale.
     public static final int GROUP = 32;
@@ -24,9 +23,8 @@ public final class GgufCodes {
 
     private GgufCodes() {}
 
-    /// The smallest type whose blocks can take over the codes of `weight`: Q4_0, Q4_1 or Q8_0; empty if its
-    /// groups do
-    /// not fill blocks, a scale is too large for float16, or an asymmetric weight has more than 4 bits.
+    /// The smallest type whose blocks can take over the codes of `weight`: Q4_0, Q4_1 or Q8_0; empty if its groups
+    /// do not fill blocks, a scale is too large for float16, or an asymmetric weight has more than 4 bits.
     public static Optional<GgufType> typeFor(QuantizedWeight weight) {
         int length = weight.scheme().groupLength(weight.inputs());
         if (weight.groupOfColumn() != null || length % GROUP != 0) {
@@ -37,23 +35,47 @@ public final class GgufCodes {
                 return Optional.empty();
             }
         }
-        int groups = weight.groups();
-        int lowest = 0;
-        int highest = 0;
+        boolean fourBits = true;
+        boolean eightBits = true;
+        int[] levels = new int[GROUP];
         for (int row = 0; row < weight.outputs(); row++) {
-            for (int i = 0; i < weight.inputs(); i++) {
-                int level = level(weight, row, i, row * groups + i / length);
-                lowest = Math.min(lowest, level);
-                highest = Math.max(highest, level);
+            for (int block = 0; block < weight.inputs() / GROUP; block++) {
+                readLevels(weight, row, block, levels);
+                fourBits &= fits(levels, 8);
+                eightBits &= fits(levels, 128);
             }
         }
-        if (lowest >= -8 && highest <= 7) {
+        if (fourBits) {
             return Optional.of(GgufType.Q4_0);
         }
         if (weight.scheme().bits() <= 4) {
             return minimaFit(weight) ? Optional.of(GgufType.Q4_1) : Optional.empty();
         }
-        return lowest >= Byte.MIN_VALUE && highest <= Byte.MAX_VALUE ? Optional.of(GgufType.Q8_0) : Optional.empty();
+        return eightBits ? Optional.of(GgufType.Q8_0) : Optional.empty();
+    }
+
+    /// True if all levels are in `[-bound, bound)`, or all of them negated are.
+    private static boolean fits(int[] levels, int bound) {
+        int lowest = 0;
+        int highest = 0;
+        for (int level : levels) {
+            lowest = Math.min(lowest, level);
+            highest = Math.max(highest, level);
+        }
+        return lowest >= -bound && highest < bound || lowest > -bound && highest <= bound;
+    }
+
+    /// `code - zero` of the 32 columns of a block.
+    private static void readLevels(QuantizedWeight weight, int row, int block, int[] levels) {
+        int zero = weight.zeros()[cell(weight, row, block)];
+        int first = row * weight.inputs() + block * GROUP;
+        for (int j = 0; j < GROUP; j++) {
+            levels[j] = (weight.codes()[first + j] & 0xFF) - zero;
+        }
+    }
+
+    private static int cell(QuantizedWeight weight, int row, int block) {
+        return row * weight.groups() + block * GROUP / weight.scheme().groupLength(weight.inputs());
     }
 
     private static boolean minimaFit(QuantizedWeight weight) {
@@ -65,34 +87,31 @@ public final class GgufCodes {
         return true;
     }
 
-    private static int level(QuantizedWeight weight, int row, int input, int cell) {
-        return (weight.codes()[row * weight.inputs() + input] & 0xFF) - weight.zeros()[cell];
-    }
-
     private static float half(float value) {
         return Float.float16ToFloat(Float.floatToFloat16(value));
     }
 
     /// Writes row `row` as blocks of `type`, which [#typeFor] has given, into `destination` from its start.
     public static void writeRow(QuantizedWeight weight, GgufType type, int row, MemorySegment destination) {
-        int length = weight.scheme().groupLength(weight.inputs());
         int[] levels = new int[GROUP];
         for (int block = 0; block < weight.inputs() / GROUP; block++) {
-            int cell = row * weight.groups() + block * GROUP / length;
-            for (int j = 0; j < GROUP; j++) {
-                levels[j] = level(weight, row, block * GROUP + j, cell);
-            }
+            readLevels(weight, row, block, levels);
+            int cell = cell(weight, row, block);
             float scale = weight.scales()[cell];
             MemorySegment at = destination.asSlice((long) block * type.blockBytes(), type.blockBytes());
-            at.set(LittleEndian.SHORT, 0, Float.floatToFloat16(scale));
             switch (type) {
-                case Q4_0 -> writePairs(levels, 8, at, 2);
+                case Q4_0 -> {
+                    putStep(scale, levels, 8, at);
+                    writePairs(levels, 8, at, 2);
+                }
                 case Q4_1 -> {
                     int zero = weight.zeros()[cell];
-                    at.set(LittleEndian.SHORT, 2, Float.floatToFloat16(-scale * zero));
+                    putHalf(scale, at, 0);
+                    putHalf(-scale * zero, at, 2);
                     writePairs(levels, zero, at, 4);
                 }
                 case Q8_0 -> {
+                    putStep(scale, levels, 128, at);
                     for (int j = 0; j < GROUP; j++) {
                         at.set(ValueLayout.JAVA_BYTE, 2 + j, (byte) levels[j]);
                     }
@@ -100,6 +119,22 @@ public final class GgufCodes {
                 default -> throw new IllegalArgumentException("codes are not written as " + type);
             }
         }
+    }
+
+    /// Writes the step, and negates both it and all levels if one of them is `bound`, which no code stands for.
+    private static void putStep(float scale, int[] levels, int bound, MemorySegment block) {
+        boolean negative = false;
+        for (int level : levels) {
+            negative |= level == bound;
+        }
+        for (int j = 0; j < GROUP && negative; j++) {
+            levels[j] = -levels[j];
+        }
+        putHalf(negative ? -scale : scale, block, 0);
+    }
+
+    private static void putHalf(float value, MemorySegment block, long at) {
+        block.set(LittleEndian.SHORT, at, Float.floatToFloat16(value));
     }
 
     private static void writePairs(int[] levels, int zero, MemorySegment block, int at) {
@@ -122,15 +157,12 @@ public final class GgufCodes {
         return true;
     }
 
-    /// The codes of a Q4_0 or Q8_0 matrix, in groups of 32: it restores the same values as the blocks, bit for
-    /// bit but
-    /// for the sign of a zero.
+    /// The codes of a Q4_0 or Q8_0 matrix, in groups of 32: it restores the same values as the blocks, bit for bit
+    /// but for the sign of a zero.
     ///
     /// A scale must be positive, and half of the steps of a Q4_0 file are negative: those groups get `-d`, the
-    /// codes
-    /// counted from the other end, and a zero one lower. A group whose step is 0 gets the smallest step and only
-    /// codes
-    /// of zero.
+    /// codes counted from the other end, and a zero one lower. A group whose step is 0 gets the smallest step and
+    /// only codes of zero.
     ///
     /// @param rowOf  row of the tensor that becomes row `i`
     /// @param scheme groups of 32 with 4 bits for Q4_0, 8 for Q8_0; symmetric only if [#isSymmetric]

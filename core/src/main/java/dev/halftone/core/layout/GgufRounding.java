@@ -10,8 +10,7 @@ import java.lang.foreign.ValueLayout;
 import java.util.Objects;
 
 /// Rounds floats to GGUF types by the format's own rules, so that the same weights give the same bytes as in the
-/// tools
-/// that define it. Codes are chosen with the step in float32, which is then stored in float16.
+/// tools that define it. Codes are chosen with the step in float32, which is then stored in float16.
 ///
 /// | type | step | code |
 /// |---|---|---|

@@ -121,8 +121,7 @@ class SentencePieceTest {
     }
 
     /// What SentencePiece does: merges the best pair, the leftmost of equals, until none is a piece; then spells
-    /// what
-    /// is no piece in bytes.
+    /// what is no piece in bytes.
     private static int[] sentencePiece(String text, List<String> pieces, float[] scores) {
         List<String> symbols = new ArrayList<>();
         text.codePoints().forEach(point -> symbols.add(Character.toString(point)));
@@ -155,8 +154,7 @@ class SentencePieceTest {
         return ids.stream().mapToInt(Integer::intValue).toArray();
     }
 
-    /// Only pairs with one way to be cut: where a piece can be made in several, the two formats may choose
-    /// another
+    /// Only pairs with one way to be cut: where a piece can be made in several, the two formats may choose another
     /// place first.
     private static List<String> unambiguous(List<String> pieces) {
         List<String> kept = new ArrayList<>();

@@ -76,9 +76,8 @@ class GgufBlocksTest {
         assertArrayEquals(expected, restore(GgufType.Q8_0, block, 32));
     }
 
-    /// The twelve bytes of scales and minima from the fields: the lower four in the low six bits of bytes 0 to
-    /// 7, the
-    /// upper four with their low half in bytes 8 to 11 and their two high bits on top of the lower ones.
+    /// The twelve bytes of scales and minima from the fields: the lower four in the low six bits of bytes 0 to 7,
+    /// the upper four with their low half in bytes 8 to 11 and their two high bits on top of the lower ones.
     @Test
     void restoresQ4K() {
         int[] sc = {1, 63, 17, 32, 48, 33, 63, 5};

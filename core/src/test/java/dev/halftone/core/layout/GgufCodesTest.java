@@ -93,6 +93,28 @@ class GgufCodesTest {
     }
 
     @Test
+    void takesANegativeStepForCodesFromTheOtherEnd() {
+        QuantizationScheme scheme = QuantizationScheme.gptq(4, 32, false);
+        byte[] codes = new byte[OUTPUTS * INPUTS];
+        for (int i = 0; i < codes.length; i++) {
+            codes[i] = (byte) (i % 16);
+        }
+        float[] scales = new float[OUTPUTS * 4];
+        int[] zeros = new int[OUTPUTS * 4];
+        Arrays.fill(scales, 0.5f);
+        Arrays.setAll(zeros, cell -> 7 + cell % 2);
+        QuantizedWeight weight = new QuantizedWeight(scheme, OUTPUTS, INPUTS, codes, scales, zeros, null);
+        assertEquals(Optional.of(GgufType.Q4_0), GgufCodes.typeFor(weight));
+        float[] found = throughBlocks(weight, GgufType.Q4_0);
+        float[] expected = weight.restore();
+        for (int i = 0; i < expected.length; i++) {
+            assertEquals(expected[i] + 0f, found[i] + 0f);
+        }
+        zeros[3] = 6;
+        assertEquals(Optional.of(GgufType.Q4_1), GgufCodes.typeFor(weight));
+    }
+
+    @Test
     void leavesWhatNoBlockCanHold() {
         QuantizedWeight weight = random(QuantizationScheme.gptq(4, 64, true), 1);
         int[] reordered = new int[INPUTS];
