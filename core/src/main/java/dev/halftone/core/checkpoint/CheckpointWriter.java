@@ -40,6 +40,7 @@ public final class CheckpointWriter implements AutoCloseable {
     private final SafetensorsWriter.ChannelOpener opener;
     private final long plannedBytes;
     private long writtenBytes;
+    private boolean sealed;
 
     private CheckpointWriter(
             StagingDirectory staging,
@@ -187,17 +188,30 @@ public final class CheckpointWriter implements AutoCloseable {
         });
     }
 
-    /// Forces everything to disk and moves the directory into its place.
+    /// Forces all tensors to disk and completes the directory, which can now be opened where it was built, to look at
+    /// it before it is published. Other files may still be written, tensors not.
+    ///
+    /// @return where it was built
+    /// @throws IllegalStateException if a planned tensor was not written
+    public Path seal() throws IOException {
+        if (!sealed) {
+            for (SafetensorsWriter writer : writers) {
+                attempt(writer::finish);
+            }
+            if (shards.size() > 1) {
+                writeJson(CheckpointFiles.INDEX, index());
+            }
+            sealed = true;
+        }
+        return staging.path();
+    }
+
+    /// Seals the directory if that was not done, and moves it into its place.
     ///
     /// @throws IllegalStateException if a planned tensor was not written
     /// @throws HalftoneException     if something has taken the target meanwhile
     public void publish() throws IOException {
-        for (SafetensorsWriter writer : writers) {
-            attempt(writer::finish);
-        }
-        if (shards.size() > 1) {
-            writeJson(CheckpointFiles.INDEX, index());
-        }
+        seal();
         staging.publish();
     }
 

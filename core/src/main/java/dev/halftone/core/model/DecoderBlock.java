@@ -9,6 +9,7 @@ import dev.halftone.core.compute.KvCache;
 import dev.halftone.core.compute.Linear;
 import dev.halftone.core.compute.Matrix;
 import dev.halftone.core.layout.LinearWeights;
+import dev.halftone.core.weight.Weight;
 import java.util.HashMap;
 import java.util.Map;
 
@@ -24,15 +25,21 @@ import java.util.Map;
 /// all matrices are the tokens of a [Batch].
 public final class DecoderBlock implements AutoCloseable {
     private final Backend backend;
+    private final LlamaConfig config;
+    private final int layer;
+    private final WeightLoader loader;
     private final AttentionShape shape;
     private final float epsilon;
     private final Map<String, Linear> linears = new HashMap<>();
     private final Map<String, Matrix> norms = new HashMap<>();
 
-    private DecoderBlock(Backend backend, AttentionShape shape, float epsilon) {
-        this.backend = backend;
-        this.shape = shape;
-        this.epsilon = epsilon;
+    private DecoderBlock(LlamaConfig config, int layer, WeightLoader loader) {
+        this.backend = loader.backend();
+        this.config = config;
+        this.layer = layer;
+        this.loader = loader;
+        this.shape = config.attention(layer);
+        this.epsilon = config.normEpsilon();
     }
 
     /// Binds the weights of `layer`, one after another.
@@ -40,26 +47,14 @@ public final class DecoderBlock implements AutoCloseable {
     /// @throws MalformedCheckpointException if a tensor is missing or does not fit the configuration
     public static DecoderBlock load(
             LlamaConfig config, int layer, LinearWeights weights, Checkpoint checkpoint, Backend backend) {
-        DecoderBlock block = new DecoderBlock(backend, config.attention(layer), config.normEpsilon());
-        WeightLoader loader = new WeightLoader(weights, checkpoint, backend);
+        DecoderBlock block = new DecoderBlock(config, layer, new WeightLoader(weights, checkpoint, backend));
         try {
             for (InputSite site : InputSite.values()) {
                 for (String name : site.linears()) {
-                    block.linears.put(
-                            name,
-                            loader.linear(
-                                    prefix(layer) + name,
-                                    site.outputs(name, config),
-                                    site.width(config),
-                                    config.biased().contains(site)));
+                    block.bind(name, weights.weight(prefix(layer) + name));
                 }
             }
-            block.loadNorm(loader, layer, "input_layernorm", config.hidden());
-            block.loadNorm(loader, layer, "post_attention_layernorm", config.hidden());
-            if (config.headNorms()) {
-                block.loadNorm(loader, layer, "self_attn.q_norm", config.headSize());
-                block.loadNorm(loader, layer, "self_attn.k_norm", config.headSize());
-            }
+            block.loadNorms();
         } catch (RuntimeException e) {
             block.close();
             throw e;
@@ -67,7 +62,49 @@ public final class DecoderBlock implements AutoCloseable {
         return block;
     }
 
-    private void loadNorm(WeightLoader loader, int layer, String name, int width) {
+    /// The norms of `layer` alone, for who brings the weights with [#bind]. A step may be taken as soon as the linears
+    /// that it uses are there.
+    ///
+    /// @throws MalformedCheckpointException if a tensor is missing or does not fit the configuration
+    public static DecoderBlock withoutLinears(
+            LlamaConfig config, int layer, LinearWeights weights, Checkpoint checkpoint, Backend backend) {
+        DecoderBlock block = new DecoderBlock(config, layer, new WeightLoader(weights, checkpoint, backend));
+        try {
+            block.loadNorms();
+        } catch (RuntimeException e) {
+            block.close();
+            throw e;
+        }
+        return block;
+    }
+
+    /// Makes `weight`, with the checkpoint's bias, the linear of this name; one that was there is closed.
+    ///
+    /// @throws MalformedCheckpointException if weight or bias do not fit the configuration
+    public void bind(String name, Weight weight) {
+        InputSite site = InputSite.of(name);
+        Linear linear = loader.bind(
+                prefix(layer) + name,
+                weight,
+                site.outputs(name, config),
+                site.width(config),
+                config.biased().contains(site));
+        Linear old = linears.put(name, linear);
+        if (old != null) {
+            old.close();
+        }
+    }
+
+    private void loadNorms() {
+        loadNorm("input_layernorm", config.hidden());
+        loadNorm("post_attention_layernorm", config.hidden());
+        if (config.headNorms()) {
+            loadNorm("self_attn.q_norm", config.headSize());
+            loadNorm("self_attn.k_norm", config.headSize());
+        }
+    }
+
+    private void loadNorm(String name, int width) {
         norms.put(name, loader.vector(prefix(layer) + name + ".weight", width));
     }
 
@@ -80,7 +117,7 @@ public final class DecoderBlock implements AutoCloseable {
     public Linear linear(String name) {
         Linear linear = linears.get(name);
         if (linear == null) {
-            throw new IllegalArgumentException("a block has no linear '" + name + "'");
+            throw new IllegalArgumentException("the block has no linear '" + name + "'");
         }
         return linear;
     }

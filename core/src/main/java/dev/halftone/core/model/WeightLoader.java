@@ -15,26 +15,37 @@ import dev.halftone.core.weight.Weight;
 record WeightLoader(LinearWeights weights, Checkpoint checkpoint, Backend backend) {
     /// @param biased whether the model's linear has a bias
     Linear linear(String name, int outputs, int inputs, boolean biased) {
-        Weight weight = weights.weight(name);
+        return bind(name, weights.weight(name), outputs, inputs, biased);
+    }
+
+    /// Binds `weight`, from wherever, in the place of the checkpoint's, with the checkpoint's bias.
+    Linear bind(String name, Weight weight, int outputs, int inputs, boolean biased) {
         requireShape(name + ".weight", Shape.of(weight.outputs(), weight.inputs()), Shape.of(outputs, inputs));
         return backend.bind(weight, bias(name, outputs, biased));
     }
 
     /// A dense table whatever the layout of the linears.
     Linear table(String name, int rows, int columns) {
-        Tensor tensor = checkpoint.tensor(name);
-        requireShape(name, tensor.shape(), Shape.of(rows, columns));
+        Tensor tensor = floating(name, Shape.of(rows, columns));
         return backend.bind(new DenseWeight(tensor), null);
     }
 
     /// A vector as a matrix of one row.
     Matrix vector(String name, int length) {
-        Tensor tensor = checkpoint.tensor(name);
-        requireShape(name, tensor.shape(), Shape.of(length));
+        Tensor tensor = floating(name, Shape.of(length));
         checkpoint.requireFinite(name);
         Matrix matrix = backend.allocate(1, length);
         backend.copyIn(tensor.toFloats(), 0, matrix);
         return matrix;
+    }
+
+    private Tensor floating(String name, Shape shape) {
+        Tensor tensor = checkpoint.tensor(name);
+        requireShape(name, tensor.shape(), shape);
+        if (!tensor.type().isFloating()) {
+            throw fault(name, "has the wrong type", "found " + tensor.type() + ", expected floating point");
+        }
+        return tensor;
     }
 
     private float[] bias(String linear, int outputs, boolean biased) {

@@ -109,6 +109,26 @@ class CheckpointWriterTest {
     }
 
     @Test
+    void canBeReadWhereItWasBuiltOnceItIsSealed() throws IOException {
+        Path target = folder.resolve("out");
+        try (CheckpointWriter writer = CheckpointWriter.create(target, SPECS, 80)) {
+            assertThrows(IllegalStateException.class, writer::seal);
+            for (Tensor tensor : TENSORS) {
+                writer.write(tensor);
+            }
+            writer.writeJson("config.json", CONFIG);
+            Path built = writer.seal();
+            assertReadsBack(built);
+            assertFalse(Files.exists(target));
+            writer.writeJson("report.json", CONFIG);
+            assertEquals(built, writer.seal());
+            writer.publish();
+        }
+        assertReadsBack(target);
+        assertTrue(Files.exists(target.resolve("report.json")));
+    }
+
+    @Test
     void leavesNothingBehindWhenItIsNotPublished() throws IOException {
         Path target = folder.resolve("deep/er/out");
         try (CheckpointWriter writer = CheckpointWriter.create(target, SPECS, 80)) {

@@ -28,10 +28,10 @@ class SafetensorsFileTest {
     @Test
     void readsTensorsInTheOrderOfTheirData() {
         SafetensorsFile file = RawFile.read(RawFile.of("""
-                 {"__metadata__":{"format":"pt","note":"ü"},
-                  "second":{"dtype":"U8","shape":[2,2],"data_offsets":[4,8]},
-                  "first":{"data_offsets":[0,4],"shape":[2],"dtype":"I16"}}\
-                 """, 8));
+            {"__metadata__":{"format":"pt","note":"ü"},
+             "second":{"dtype":"U8","shape":[2,2],"data_offsets":[4,8]},
+             "first":{"data_offsets":[0,4],"shape":[2],"dtype":"I16"}}\
+            """, 8));
         assertEquals(Map.of("format", "pt", "note", "ü"), file.metadata());
         assertEquals(List.of("first", "second"), List.copyOf(file.tensors().keySet()));
         Tensor second = file.tensors().get("second");
@@ -43,10 +43,10 @@ class SafetensorsFileTest {
     @Test
     void readsScalarsAndEmptyTensors() {
         SafetensorsFile file = RawFile.read(RawFile.of("""
-                 {"none":{"dtype":"F32","shape":[3,0,5],"data_offsets":[4,4]},
-                  "scalar":{"dtype":"F32","shape":[],"data_offsets":[0,4]},
-                  "nothing":{"dtype":"I64","shape":[0],"data_offsets":[0,0]}}\
-                 """, 4));
+            {"none":{"dtype":"F32","shape":[3,0,5],"data_offsets":[4,4]},
+             "scalar":{"dtype":"F32","shape":[],"data_offsets":[0,4]},
+             "nothing":{"dtype":"I64","shape":[0],"data_offsets":[0,0]}}\
+            """, 4));
         assertEquals(1, file.tensors().get("scalar").elements());
         assertEquals(0, file.tensors().get("none").elements());
         assertEquals(0, file.tensors().get("nothing").data().byteSize());
@@ -70,8 +70,8 @@ class SafetensorsFileTest {
     @Test
     void passesOverFieldsThatTheFormatDoesNotKnow() {
         SafetensorsFile file = RawFile.read(RawFile.of("""
-                {"a":{"dtype":"U8","shape":[1],"extra":{"deep":[1,{"er":2}]},"data_offsets":[0,1]}}\
-                """, 1));
+            {"a":{"dtype":"U8","shape":[1],"extra":{"deep":[1,{"er":2}]},"data_offsets":[0,1]}}\
+            """, 1));
         assertEquals(0, file.tensors().get("a").toBytes()[0]);
     }
 

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.halftone.core.checkpoint.Checkpoint;
 import dev.halftone.core.checkpoint.MalformedCheckpointException;
@@ -15,8 +16,10 @@ import dev.halftone.core.compute.Matrix;
 import dev.halftone.core.compute.ReferenceBackend;
 import dev.halftone.core.layout.LinearWeights;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -53,7 +56,7 @@ class LlamaTest {
             Files.move(
                     golden.directory().resolve("config-rope-parameters.json"),
                     golden.directory().resolve("config.json"),
-                    java.nio.file.StandardCopyOption.REPLACE_EXISTING);
+                    StandardCopyOption.REPLACE_EXISTING);
             assertArrayEquals(old, logits(golden.directory()));
         }
     }
@@ -74,7 +77,7 @@ class LlamaTest {
     private Path contradicting(String family, String key, String value) throws IOException {
         try (GoldenFamily golden = GoldenFamily.open(family, directory)) {
             ObjectNode config = golden.json("config.json");
-            config.set(key, new com.fasterxml.jackson.databind.ObjectMapper().readTree(value));
+            config.set(key, new ObjectMapper().readTree(value));
             Files.writeString(golden.directory().resolve("config.json"), config.toString());
             return golden.directory();
         }
@@ -99,6 +102,25 @@ class LlamaTest {
             MalformedCheckpointException fault =
                     assertThrows(MalformedCheckpointException.class, () -> Llama.load(checkpoint, backend));
             assertTrue(fault.explanation().contains(tensor), fault.explanation());
+        }
+    }
+
+    @Test
+    void refusesANormOfIntegers() throws IOException {
+        try (GoldenFamily golden = GoldenFamily.open("llama2", directory)) {
+            Path weights = golden.directory().resolve("model.safetensors");
+            // Same size, another type: the header alone changes.
+            byte[] bytes = Files.readAllBytes(weights);
+            String text = new String(bytes, StandardCharsets.ISO_8859_1);
+            int at = text.indexOf("F32", text.indexOf("\"model.norm.weight\""));
+            bytes[at] = 'I';
+            Files.write(weights, bytes);
+            try (Checkpoint checkpoint = golden.checkpoint()) {
+                MalformedCheckpointException fault =
+                        assertThrows(MalformedCheckpointException.class, () -> Llama.load(checkpoint, backend));
+                assertEquals("model.norm.weight", fault.tensor());
+                assertTrue(fault.explanation().contains("I32"), fault.explanation());
+            }
         }
     }
 

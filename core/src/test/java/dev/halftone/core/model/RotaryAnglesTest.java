@@ -10,6 +10,7 @@ import dev.halftone.core.compute.Backend;
 import dev.halftone.core.compute.Batch;
 import dev.halftone.core.compute.Matrix;
 import dev.halftone.core.compute.ReferenceBackend;
+import java.util.Arrays;
 import org.junit.jupiter.api.Test;
 
 class RotaryAnglesTest {
@@ -86,9 +87,9 @@ class RotaryAnglesTest {
             float[] all = cosines(together);
             assertEquals(3 * 4, all.length);
             alone.prepare(Batch.single(9, 2));
-            assertArrayEquals(java.util.Arrays.copyOf(all, 8), cosines(alone));
+            assertArrayEquals(Arrays.copyOf(all, 8), cosines(alone));
             alone.prepare(Batch.single(3, 1));
-            assertArrayEquals(java.util.Arrays.copyOfRange(all, 8, 12), cosines(alone));
+            assertArrayEquals(Arrays.copyOfRange(all, 8, 12), cosines(alone));
             assertEquals((float) Math.cos(3), all[8]);
         }
     }

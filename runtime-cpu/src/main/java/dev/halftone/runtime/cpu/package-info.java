@@ -1,2 +1,15 @@
-/// The CPU backend: Vector API kernels and the worker pool.
+/// The CPU backend. [dev.halftone.runtime.cpu.CpuBackend] checks arguments and hands on addresses; everything behind it
+/// works on native memory without checks (`-Dhalftone.cpu.checked=true` checks every access).
+///
+/// - **Layout.** Every right-hand side lies in *strips*: one output (or key, or column) per lane. No kernel sums across
+///   lanes, groups of any length are alike, and one bound form serves single rows, few rows and matrix products.
+/// - **Few rows** ([dev.halftone.runtime.cpu.SmallProduct]) are bound by reading the weight: codes become floats by
+///   masking ([dev.halftone.runtime.cpu.WeightForm]), four strips far apart are read side by side.
+/// - **Many rows** ([dev.halftone.runtime.cpu.Gemm]), Gram matrices, attention and the factorisation share one register
+///   tile ([dev.halftone.runtime.cpu.Kernels#tile]).
+/// - **Threads.** Work is split so that every element is computed by the same operations in the same order: results do
+///   not depend on the number of threads.
+/// - **Kernels** come in the width of the process ([dev.halftone.runtime.cpu.VectorWidth]) or as plain loops. They must
+///   stay small: where the compiler stops inlining, a vector becomes an object and the speed falls tenfold. The tests
+///   count allocated bytes for that reason.
 package dev.halftone.runtime.cpu;

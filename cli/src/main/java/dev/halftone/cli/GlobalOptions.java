@@ -1,0 +1,46 @@
+package dev.halftone.cli;
+
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ScopeType;
+
+/// Options that every command takes, before or after its name.
+final class GlobalOptions {
+    @Option(names = "--json", scope = ScopeType.INHERIT, description = "Results as JSON lines on standard output.")
+    boolean json;
+
+    @Option(
+            names = {"-q", "--quiet"},
+            scope = ScopeType.INHERIT,
+            description = "Only the result; no progress.")
+    boolean quiet;
+
+    @Option(
+            names = {"-v", "--verbose"},
+            scope = ScopeType.INHERIT,
+            description = "Timings, choices, and traces of faults.")
+    boolean verbose;
+
+    @Option(names = "--no-color", scope = ScopeType.INHERIT, description = "No colours; also by NO_COLOR.")
+    boolean noColor;
+
+    @Option(
+            names = "--threads",
+            paramLabel = "N",
+            scope = ScopeType.INHERIT,
+            description = "Worker threads. Default: one per core.")
+    Integer threads;
+
+    @Option(
+            names = "--backend",
+            paramLabel = "NAME",
+            scope = ScopeType.INHERIT,
+            description = "auto, or one that doctor lists. Default: auto.")
+    String backend = Backends.AUTO;
+
+    @Option(
+            names = {"-h", "--help"},
+            scope = ScopeType.INHERIT,
+            usageHelp = true,
+            description = "This help.")
+    boolean help;
+}

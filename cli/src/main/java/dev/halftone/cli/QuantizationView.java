@@ -1,0 +1,248 @@
+package dev.halftone.cli;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.halftone.core.HalftoneException;
+import dev.halftone.core.HalftoneException.Kind;
+import dev.halftone.core.quantize.Calibration;
+import dev.halftone.core.quantize.DampingAttempt;
+import dev.halftone.core.quantize.LinearReport;
+import dev.halftone.core.quantize.QuantizationError.Measure;
+import dev.halftone.core.quantize.QuantizationListener;
+import dev.halftone.core.quantize.QuantizationPlan;
+import dev.halftone.core.quantize.QuantizationReport;
+import dev.halftone.core.weight.QuantizationScheme;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Path;
+import java.util.Map;
+import java.util.OptionalLong;
+import java.util.stream.Collectors;
+
+/// Shows a quantization: the plan first, a row for each linear, a summary.
+final class QuantizationView implements QuantizationListener {
+    private final Console console;
+    private final Path out;
+    private final boolean force;
+    private String textName = "";
+    private String textSha256 = "";
+    private QuantizationPlan plan;
+    private Progress progress;
+    private int done;
+    private double worst;
+
+    /// @param force whether to go on when the plan needs more memory than there is
+    QuantizationView(Console console, Path out, boolean force) {
+        this.console = console;
+        this.out = out;
+        this.force = force;
+    }
+
+    /// Names the text, by the hash of its file.
+    void calibratesOn(String name, String sha256) {
+        textName = name;
+        textSha256 = sha256;
+    }
+
+    @Override
+    public void planned(QuantizationPlan agreed) {
+        plan = agreed;
+        QuantizationScheme scheme = plan.recipe().scheme();
+        long memory = plan.memory().total();
+        long free = Machine.availableMemory();
+        console.line(Figures.format(
+                "%s   %s · %s parameters · %d layers · %d linears to quantize",
+                console.bold("Plan"),
+                plan.config().family().architecture(),
+                Figures.count(plan.parameters()),
+                plan.config().layers(),
+                plan.linears().size()));
+        console.line(console.bold("Method") + " " + plan.recipe().quantizer().name() + " " + scheme
+                + plan.recipe().quantizer().settings().entrySet().stream()
+                        .map(setting -> " · " + setting.getKey() + " " + setting.getValue())
+                        .collect(Collectors.joining()));
+        Calibration.Facts facts = plan.calibration();
+        if (facts != null) {
+            console.line(Figures.format(
+                    "%s   %s · %d × %d = %d tokens of %d · sha256 %s…",
+                    console.bold("Text"),
+                    Printable.line(textName),
+                    facts.samples(),
+                    facts.length(),
+                    facts.tokens(),
+                    facts.textTokens(),
+                    textSha256.substring(0, 12)));
+        }
+        String parts = plan.memory().parts().entrySet().stream()
+                .map(part -> part.getKey() + " " + Figures.bytes(part.getValue()))
+                .collect(Collectors.joining(" + "));
+        console.line(console.bold("Memory") + " " + Figures.bytes(memory) + " = " + parts + "  (free "
+                + Figures.bytes(free) + ")");
+        console.line(console.bold("Disk") + "   " + Figures.bytes(plan.writtenBytes()) + "  (free "
+                + Figures.bytes(freeDisk()) + ")");
+        planEvent(free);
+        if (memory > free && !force) {
+            throw new HalftoneException(
+                    Kind.RESOURCES,
+                    "not enough memory for this run",
+                    "needs " + Figures.bytes(memory) + " (" + parts + "), " + Figures.bytes(free) + " are free",
+                    facts == null
+                            ? "end other programs, or --force"
+                            : "fewer --calibration-windows, a smaller --calibration-length, or --force");
+        }
+        console.line(Figures.format(
+                "%n%5s  %-10s %8s %10s %8s %7s", "layer", "module", "damping", "rel.error", "vs rtn", "sec"));
+        progress = console.progress("Quantizing");
+    }
+
+    private long freeDisk() {
+        try {
+            return Machine.freeDisk(out);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private void planEvent(long free) {
+        console.event("plan", fields -> {
+            QuantizationScheme scheme = plan.recipe().scheme();
+            fields.put("architecture", plan.config().family().architecture())
+                    .put("parameters", plan.parameters())
+                    .put("layers", plan.config().layers())
+                    .put("linears", plan.linears().size())
+                    .put("method", plan.recipe().quantizer().name());
+            putSettings(fields, plan.recipe().quantizer().settings());
+            fields.put("bits", scheme.bits())
+                    .put("group_size", scheme.groupSize())
+                    .put("symmetric", scheme.symmetric())
+                    .put("memory_bytes", plan.memory().total())
+                    .put("free_memory_bytes", free)
+                    .put("disk_bytes", plan.writtenBytes());
+            putCalibration(fields, plan.calibration());
+        });
+    }
+
+    private static void putSettings(ObjectNode fields, Map<String, Object> settings) {
+        ObjectNode tree = fields.putObject("settings");
+        settings.forEach(tree::putPOJO);
+    }
+
+    private void putCalibration(ObjectNode fields, Calibration.Facts facts) {
+        if (facts == null) {
+            fields.putNull("calibration");
+            return;
+        }
+        fields.putObject("calibration")
+                .put("text", textName)
+                .put("text_sha256", textSha256)
+                .put("windows", facts.samples())
+                .put("length", facts.length())
+                .put("text_tokens", facts.textTokens());
+    }
+
+    @Override
+    public void quantized(LinearReport linear) {
+        done++;
+        DampingAttempt last =
+                linear.attempts().isEmpty() ? null : linear.attempts().getLast();
+        double error = linear.error().relative();
+        double rounding = linear.error().rounding();
+        boolean compared = linear.error().measure() == Measure.OUTPUTS && rounding > 0;
+        String module = linear.name().substring(linear.name().lastIndexOf('.') + 1);
+        String remark = linear.attempts().size() > 1 ? "  damping raised" : "";
+        if (error > worst) {
+            worst = error;
+            remark += done > 1 ? "  ▲ worst so far" : "";
+        }
+        console.line(Figures.format(
+                "%5d  %-10s %8s %10.2e %8s %7.2f%s",
+                linear.layer(),
+                module,
+                last == null ? "-" : Double.toString(last.damping()),
+                error,
+                compared ? Figures.format("%+.0f %%", 100 * (error / rounding - 1)) : "-",
+                linear.seconds(),
+                remark));
+        console.event(
+                "linear",
+                fields -> fields.put("name", linear.name())
+                        .put("layer", linear.layer())
+                        .put("module", module)
+                        .put("damping", last == null ? null : (Double) last.damping())
+                        .put("attempts", linear.attempts().size())
+                        .put("measure", linear.error().measure() == Measure.OUTPUTS ? "outputs" : "weights")
+                        .put("relative_error", error)
+                        .put("rounding_error", rounding)
+                        .put("seconds", linear.seconds()));
+    }
+
+    @Override
+    public void progressed(double fraction) {
+        int layer = Math.min(
+                plan.config().layers(),
+                1 + done * plan.config().layers() / plan.linears().size());
+        progress.update(
+                fraction,
+                1,
+                Figures.format(
+                        "layer %d/%d · %d/%d linears",
+                        layer, plan.config().layers(), done, plan.linears().size()));
+    }
+
+    @Override
+    public void finished(QuantizationReport report) {
+        progress.close();
+        double[] errors = report.linears().stream()
+                .mapToDouble(linear -> linear.error().relative())
+                .sorted()
+                .toArray();
+        int middle = errors.length / 2;
+        double median = errors.length % 2 == 1 ? errors[middle] : (errors[middle - 1] + errors[middle]) / 2;
+        double overall = 8.0 * report.writtenBytes() / report.parameters();
+        LinearReport last = report.worst();
+        OptionalLong peak = Machine.peakMemory();
+        console.line(Figures.format(
+                "%n%s   %d/%d linears in %s%s",
+                console.bold("Done"),
+                report.linears().size(),
+                plan.linears().size(),
+                Figures.duration(report.seconds()),
+                peak.isPresent() ? " · peak memory " + Figures.bytes(peak.getAsLong()) : ""));
+        console.line(Figures.format(
+                "%s   %s → %s · %.2f bits per quantized weight, %.2f overall",
+                console.bold("Size"),
+                Figures.bytes(report.sourceBytes()),
+                Figures.bytes(report.writtenBytes()),
+                report.bitsPerWeight(),
+                overall));
+        console.line(Figures.format(
+                "%s  mean %.2e · median %.2e · worst %.2e at %s",
+                console.bold("Error"), report.meanError(), median, last.error().relative(), last.name()));
+        console.line(Figures.format(
+                "%s  read back from disk: %d of %d linears restore to the very numbers computed",
+                console.bold("Check"), report.verified(), report.linears().size()));
+        console.result(console.bold("Wrote") + "  " + Printable.line(out.toString()));
+        console.event("done", fields -> {
+            fields.put("out", out.toString())
+                    .put("method", report.method())
+                    .put("bits", report.scheme().bits())
+                    .put("group_size", report.scheme().groupSize())
+                    .put("symmetric", report.scheme().symmetric())
+                    .put("layout", report.layout())
+                    .put("linears", report.linears().size())
+                    .put("verified", report.verified())
+                    .put("source_bytes", report.sourceBytes())
+                    .put("bytes", report.writtenBytes())
+                    .put("bits_per_weight", report.bitsPerWeight())
+                    .put("bits_overall", overall)
+                    .put("error_mean", report.meanError())
+                    .put("error_median", median)
+                    .put("error_worst", last.error().relative())
+                    .put("worst_linear", last.name())
+                    .put("damping_raised", report.retried().size())
+                    .put("seconds", report.seconds())
+                    .put("peak_memory_bytes", peak.isPresent() ? (Long) peak.getAsLong() : null)
+                    .put("backend", report.backend());
+            putCalibration(fields, report.calibration());
+        });
+    }
+}

@@ -1,0 +1,106 @@
+package dev.halftone.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import dev.halftone.core.testing.Shared;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class PerplexityCommandTest {
+    private static final Path MODEL = Shared.root().resolve("models/tiny-storyteller");
+    private static final String TEXT = MODEL.resolve("heldout.txt").toString();
+
+    @TempDir
+    Path folder;
+
+    private static Invocation score(String... more) {
+        List<String> words = new ArrayList<>(List.of("perplexity", MODEL.toString(), "--text", TEXT));
+        words.addAll(List.of(more));
+        return Invocation.of(words.toArray(String[]::new));
+    }
+
+    @Test
+    void agreesWithTransformersOnTheHeldOutText() {
+        JsonNode done = score("--protocol", "plain", "--context", "512", "--windows", "8", "--json")
+                .last();
+        // transformers 5.23 in float32.
+        assertEquals(1.60757, done.path("perplexity").asDouble(), 2e-5);
+        assertEquals(8 * 511, done.path("tokens").asInt());
+    }
+
+    @Test
+    void tellsEveryFigureByName() {
+        Invocation run = score("--protocol", "plain", "--context", "128", "--windows", "3", "--json");
+        assertEquals(0, run.status(), run.err());
+        List<JsonNode> events = run.events();
+        assertEquals(4, events.size(), "one per window, and done");
+        assertEquals("window", events.getFirst().path("event").asText());
+        JsonNode done = events.getLast();
+        assertEquals("done", done.path("event").asText());
+        assertTrue(done.path("perplexity").asDouble() > 1);
+        assertTrue(done.path("stderr").asDouble() > 0);
+        assertEquals(3 * 127, done.path("tokens").asInt());
+        assertEquals(27_016, done.path("text_tokens").asInt());
+        assertEquals("plain", done.path("protocol").asText());
+        assertEquals(3, done.path("windows").asInt());
+        assertEquals(128, done.path("context").asInt());
+        assertEquals("none", done.path("bos").asText());
+        assertEquals(
+                "fccb6771a78614171a445bd189e47f8079d2b3129d2a3a3e757e64aa8d64beff",
+                done.path("text_sha256").asText());
+        assertTrue(done.path("seconds").asDouble() > 0);
+    }
+
+    @Test
+    void printsTheProtocolBesideTheFigure() {
+        Invocation run = score("--protocol", "llama512", "--context", "64", "--windows", "2");
+        assertEquals(0, run.status(), run.err());
+        assertTrue(run.out().matches("(?s)perplexity \\d+\\.\\d{5} ± \\d+\\.\\d{5}\\R.*"), run.out());
+        assertTrue(run.out().contains("protocol llama512 · 2 windows of 64 · 62 of 27016 tokens scored"), run.out());
+    }
+
+    @Test
+    void printsOneLineUnderQ() {
+        Invocation run = score("--protocol", "plain", "--context", "64", "--windows", "2", "-q");
+        assertEquals(1, run.out().lines().count(), run.out());
+        assertEquals("", run.err());
+    }
+
+    @Test
+    void warnsOfWindowsLongerThanTheModelsContext() {
+        Invocation run = score("--windows", "1");
+        assertEquals(0, run.status(), run.err());
+        assertTrue(run.err().contains("windows of 2048 tokens, but the model was made for 1024"), run.err());
+    }
+
+    @Test
+    void refusesWhatCannotBeScored() throws IOException {
+        assertEquals(2, score("--protocol", "lmeval").status());
+        assertEquals(2, score("--windows", "0").status());
+        assertEquals(2, score("--context", "1").status());
+        Invocation brief = score("--protocol", "plain", "--context", "100000");
+        assertEquals(3, brief.status());
+        assertTrue(brief.err().contains("found 27016 tokens, one window needs 100000"), brief.err());
+        Path latin = Files.write(folder.resolve("latin.txt"), new byte[] {'c', 'a', 'f', (byte) 0xe9});
+        Invocation run = Invocation.of("perplexity", MODEL.toString(), "--text", latin.toString());
+        assertEquals(3, run.status());
+        assertTrue(run.err().contains("is not UTF-8 text"), run.err());
+    }
+
+    @Test
+    void stopsWhenInterrupted() {
+        Interruption interruption = new Interruption();
+        interruption.request();
+        Invocation run = Invocation.of(
+                interruption, "perplexity", MODEL.toString(), "--text", TEXT, "--context", "64", "--json");
+        assertEquals(130, run.status());
+        assertEquals("stopped", run.last().path("event").asText());
+    }
+}

@@ -1,0 +1,213 @@
+package dev.halftone.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import dev.halftone.core.testing.Shared;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class QuantizeCommandTest {
+    private static final String MODEL =
+            Shared.root().resolve("models/tiny-storyteller").toString();
+
+    @TempDir
+    Path folder;
+
+    private String out() {
+        return folder.resolve("out").toString();
+    }
+
+    private void assertFails(int status, String what, String... arguments) throws IOException {
+        Invocation run = Invocation.of(arguments);
+        assertEquals(status, run.status(), run.err());
+        assertTrue(run.err().contains("error: ") && run.err().contains(what), run.err());
+        assertTrue(run.err().contains("\n  try: "), run.err());
+        assertFalse(run.err().contains("\tat "), run.err());
+        try (var left = Files.list(folder)) {
+            assertEquals(List.of(), left.toList(), "nothing is left behind");
+        }
+    }
+
+    @Test
+    void showsPlanRowsAndSummary() {
+        Invocation run = Invocation.of("quantize", MODEL, out(), "--method", "rtn", "--group-size", "64");
+        assertEquals(0, run.status(), run.err());
+        String text = run.out();
+        assertTrue(text.startsWith("Plan   LlamaForCausalLM · 4.20 M parameters · 4 layers · 28 linears"), text);
+        assertTrue(text.contains("\nMethod rtn 4-bit g64 symmetric\n"), text);
+        assertEquals(
+                28,
+                text.lines().filter(line -> line.matches(" +[0-3]  [a-z_]+ .*")).count(),
+                text);
+        assertTrue(text.contains("4.41 bits per quantized weight"), text);
+        assertTrue(text.contains("28 of 28 linears restore"), text);
+        assertTrue(text.endsWith("Wrote  " + out() + System.lineSeparator()), text);
+    }
+
+    @Test
+    void saysOnlyWhatWasWrittenUnderQ() {
+        Invocation run = Invocation.of("quantize", MODEL, out(), "--method", "rtn", "-q");
+        assertEquals(0, run.status(), run.err());
+        assertEquals("Wrote  " + out() + System.lineSeparator(), run.out());
+        assertEquals("", run.err());
+    }
+
+    @Test
+    void gptqTellsItsPlanItsLinearsAndItsFiguresAsEvents() {
+        String text =
+                Shared.root().resolve("models/tiny-storyteller/calibration.txt").toString();
+        Invocation run = Invocation.of(
+                "quantize",
+                MODEL,
+                out(),
+                "--bits",
+                "3",
+                "--group-size",
+                "64",
+                "--calibration",
+                text,
+                "--calibration-windows",
+                "2",
+                "--calibration-length",
+                "128",
+                "--damping",
+                "0.02",
+                "--json");
+        assertEquals(0, run.status(), run.err());
+        List<JsonNode> events = run.events();
+        JsonNode plan = events.getFirst();
+        assertEquals("plan", plan.path("event").asText());
+        assertEquals(28, plan.path("linears").asInt());
+        assertEquals(0.02, plan.path("settings").path("damp_percent").asDouble());
+        assertEquals(2, plan.path("calibration").path("windows").asInt());
+        assertEquals(128, plan.path("calibration").path("length").asInt());
+        assertEquals(64, plan.path("calibration").path("text_sha256").asText().length());
+        List<JsonNode> linears = events.stream()
+                .filter(event -> event.path("event").asText().equals("linear"))
+                .toList();
+        assertEquals(28, linears.size());
+        for (JsonNode linear : linears) {
+            assertEquals("outputs", linear.path("measure").asText());
+            assertTrue(linear.path("relative_error").asDouble() > 0, linear.toString());
+            assertTrue(linear.path("damping").asDouble() >= 0.02, linear.toString());
+        }
+        JsonNode done = events.getLast();
+        assertEquals("done", done.path("event").asText());
+        assertEquals("gptq", done.path("method").asText());
+        assertEquals(3, done.path("bits").asInt());
+        assertEquals(28, done.path("verified").asInt());
+        assertEquals(3.39, done.path("bits_per_weight").asDouble(), 0.01);
+        assertTrue(done.path("seconds").asDouble() > 0);
+        assertEquals(out(), done.path("out").asText());
+        assertEquals(30, events.size(), "plan, linears and done, nothing else");
+    }
+
+    @Test
+    void saysThatItCalibratesOnTheBundledText() {
+        Invocation run =
+                Invocation.of("quantize", MODEL, out(), "--calibration-windows", "1", "--calibration-length", "64");
+        assertEquals(0, run.status(), run.err());
+        assertTrue(run.err().contains("calibrating on the bundled stories"), run.err());
+        assertTrue(run.out().contains("Text   calibration.txt · 1 × 64 = 64 tokens of "), run.out());
+    }
+
+    @Test
+    void findsAGroupSizeThatDividesUnlessToldOne() throws IOException {
+        Invocation run = Invocation.of("quantize", MODEL, out(), "--method", "rtn", "--json");
+        assertEquals(128, run.events().getFirst().path("group_size").asInt());
+        Files.move(folder.resolve("out"), folder.resolve("kept"));
+        run = Invocation.of("quantize", MODEL, out(), "--method", "rtn", "--group-size", "-1", "--json");
+        assertEquals(0, run.status(), run.err());
+        assertEquals(-1, run.last().path("group_size").asInt());
+    }
+
+    @Test
+    void refusesOptionsOutOfTheirRange() throws IOException {
+        assertFails(2, "--bits must be 2, 3, 4 or 8, found 5", "quantize", MODEL, out(), "--bits", "5");
+        assertFails(2, "--group-size must be positive", "quantize", MODEL, out(), "--group-size", "0");
+        assertFails(
+                2, "no multiple of group size 100", "quantize", MODEL, out(), "--method", "rtn", "--group-size", "100");
+        assertFails(2, "--damping must be above 0", "quantize", MODEL, out(), "--damping", "0");
+        assertFails(
+                2,
+                "order 'random' is unknown; known: natural, activation, group-aware",
+                "quantize",
+                MODEL,
+                out(),
+                "--order",
+                "random");
+        assertFails(2, "method 'magic' is unknown; known: rtn, gptq", "quantize", MODEL, out(), "--method", "magic");
+        assertFails(
+                2,
+                "--damping means nothing to method rtn",
+                "quantize",
+                MODEL,
+                out(),
+                "--method",
+                "rtn",
+                "--damping",
+                "0.1");
+        assertFails(
+                2,
+                "longer than the model's context",
+                "quantize",
+                MODEL,
+                out(),
+                "--calibration-length",
+                "1025",
+                "--calibration-windows",
+                "1");
+    }
+
+    @Test
+    void refusesAModelThatIsNotThereAndNamesTheNearest() throws IOException {
+        assertFails(3, "did you mean", "quantize", MODEL + "s", out());
+    }
+
+    @Test
+    void refusesACalibrationTextThatIsTooShort() throws IOException {
+        Path text = Files.writeString(Files.createTempFile("short", ".txt"), "Once upon a time.");
+        assertFails(3, "the calibration text is too short", "quantize", MODEL, out(), "--calibration", text.toString());
+        Files.delete(text);
+        assertFails(3, "no text at", "quantize", MODEL, out(), "--calibration", text.toString());
+    }
+
+    @Test
+    void refusesAFolderThatIsTaken() throws IOException {
+        Path taken = Files.createDirectory(folder.resolve("out"));
+        Path file = Files.writeString(taken.resolve("mine"), "");
+        Invocation run = Invocation.of("quantize", MODEL, out(), "--method", "rtn");
+        assertEquals(9, run.status(), run.err());
+        assertTrue(run.err().startsWith("error: "), run.err());
+        assertTrue(Files.exists(file));
+    }
+
+    @Test
+    void refusesAModelThatIsQuantizedAlready() {
+        assertEquals(
+                0, Invocation.of("quantize", MODEL, out(), "--method", "rtn").status());
+        Invocation again =
+                Invocation.of("quantize", out(), folder.resolve("again").toString(), "--method", "rtn");
+        assertEquals(3, again.status());
+        assertTrue(again.err().contains("already quantized"), again.err());
+    }
+
+    @Test
+    void stopsWithoutATraceOfItselfWhenInterrupted() throws IOException {
+        Interruption interruption = new Interruption();
+        interruption.request();
+        Invocation run = Invocation.of(interruption, "quantize", MODEL, out(), "--method", "rtn");
+        assertEquals(130, run.status());
+        assertTrue(run.err().endsWith("stopped; nothing was published" + System.lineSeparator()), run.err());
+        try (var left = Files.list(folder)) {
+            assertEquals(List.of(), left.toList());
+        }
+    }
+}

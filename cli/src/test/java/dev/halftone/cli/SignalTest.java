@@ -1,0 +1,78 @@
+package dev.halftone.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeFalse;
+
+import dev.halftone.core.testing.Shared;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.DisabledOnOs;
+import org.junit.jupiter.api.condition.OS;
+import org.junit.jupiter.api.io.TempDir;
+
+/// What a signal leaves of a run: nothing.
+@DisabledOnOs(value = OS.WINDOWS, disabledReason = "signals are sent with kill")
+class SignalTest {
+    private static final String MODEL =
+            Shared.root().resolve("models/tiny-storyteller").toString();
+
+    @TempDir
+    Path folder;
+
+    private Launched quantizing() throws IOException {
+        return Launched.start(
+                "quantize", MODEL, folder.resolve("out").toString(), "--calibration-length", "512", "--threads", "1");
+    }
+
+    private void assertNothingIsLeft() throws IOException {
+        try (var left = Files.list(folder)) {
+            assertEquals(List.of(), left.toList());
+        }
+    }
+
+    /// A process started in the background of a script is told to ignore SIGINT, and so are its children.
+    private static boolean ignoresInterrupts() throws IOException {
+        Path status = Path.of("/proc/self/status");
+        if (!Files.isReadable(status)) {
+            return false;
+        }
+        long ignored = Files.readAllLines(status).stream()
+                .filter(line -> line.startsWith("SigIgn:"))
+                .mapToLong(line -> Long.parseUnsignedLong(line.substring(7).strip(), 16))
+                .findFirst()
+                .orElse(0);
+        return (ignored & 1L << 2 - 1) != 0;
+    }
+
+    @Test
+    void anInterruptedRunPublishesNothingAndEndsWith130() throws Exception {
+        if (ignoresInterrupts()) {
+            System.out.println("Skipped: the test of SIGINT, which this process was started to ignore");
+        }
+        assumeFalse(ignoresInterrupts(), "this process ignores SIGINT");
+        try (Launched run = quantizing()) {
+            run.awaitOut("  q_proj ");
+            run.signal("INT");
+            assertEquals(130, run.await(), run.err());
+            assertTrue(run.err().endsWith("stopped; nothing was published\n"), run.err());
+            assertFalse(run.err().contains("error"), run.err());
+            assertNothingIsLeft();
+        }
+    }
+
+    @Test
+    void aTerminatedRunPublishesNothingAndEndsWith143() throws Exception {
+        try (Launched run = quantizing()) {
+            run.awaitOut("  q_proj ");
+            run.signal("TERM");
+            assertEquals(143, run.await(), run.err());
+            assertTrue(run.err().endsWith("stopped; nothing was published\n"), run.err());
+            assertNothingIsLeft();
+        }
+    }
+}

@@ -1,0 +1,150 @@
+package dev.halftone.core.quantize;
+
+import dev.halftone.core.checkpoint.Checkpoint;
+import dev.halftone.core.compute.Backend;
+import dev.halftone.core.compute.Batch;
+import dev.halftone.core.compute.KvCache;
+import dev.halftone.core.compute.Matrix;
+import dev.halftone.core.model.DecoderBlock;
+import dev.halftone.core.model.InputSite;
+import dev.halftone.core.model.Llama;
+import dev.halftone.core.model.LlamaConfig;
+import dev.halftone.core.model.Workspace;
+import dev.halftone.core.tensor.Tensor;
+import dev.halftone.core.weight.DenseWeight;
+import java.util.Arrays;
+
+/// The calibration windows on their way through the model: their hidden states, and the inputs of one site at a time.
+/// Between two sites stand the linears that read the first: once these are quantized, [#advance] computes the inputs
+/// of the second with them. So every linear sees what the quantized part before it really puts out ("true sequential"),
+/// and the whole costs one forward pass.
+final class CalibrationSamples implements AutoCloseable {
+    /// Tokens that are run at once: enough to keep a matrix product busy, few enough for the scratch to be small.
+    private static final int ROWS = 2048;
+
+    private final Backend backend;
+    private final LlamaConfig config;
+    private final Calibration.Facts facts;
+    private final int windowsAtOnce;
+    private final Matrix hidden; // [tokens, hidden]
+    private final Matrix inputs; // [tokens, widest]; the columns of the current site are the first ones
+    private final Matrix next; // [rows at once, widest]
+    private final Workspace workspace;
+    private final KvCache cache;
+    private Batch batch; // the one that the angles are prepared for
+
+    /// Allocates everything and looks up the embeddings.
+    CalibrationSamples(Checkpoint checkpoint, LlamaConfig config, Calibration calibration, Backend backend) {
+        this.backend = backend;
+        this.config = config;
+        facts = calibration.facts();
+        windowsAtOnce = windowsAtOnce(facts);
+        int tokens = Math.toIntExact(facts.tokens());
+        int rows = windowsAtOnce * facts.length();
+        hidden = backend.allocate(tokens, config.hidden());
+        inputs = backend.allocate(tokens, widest(config));
+        next = backend.allocate(rows, widest(config));
+        workspace = new Workspace(backend, config, rows);
+        cache = backend.allocateCache(1, windowsAtOnce, facts.length(), config.attention(0));
+        embed(checkpoint.tensor(Llama.EMBEDDING), calibration);
+    }
+
+    /// Windows that are run in one batch.
+    static int windowsAtOnce(Calibration.Facts facts) {
+        return Math.clamp(ROWS / facts.length(), 1, facts.samples());
+    }
+
+    /// Columns of the widest input of a linear.
+    static int widest(LlamaConfig config) {
+        return Arrays.stream(InputSite.values())
+                .mapToInt(site -> site.width(config))
+                .max()
+                .orElseThrow();
+    }
+
+    private void embed(Tensor table, Calibration calibration) {
+        DenseWeight embedding = new DenseWeight(table);
+        int width = config.hidden();
+        float[] rows = new float[facts.length() * width];
+        for (int sample = 0; sample < facts.samples(); sample++) {
+            int[] window = calibration.windows().get(sample);
+            for (int i = 0; i < window.length; i++) {
+                embedding.restoreRow(window[i], rows, i * width);
+            }
+            backend.copyIn(rows, 0, hidden.rows(sample * facts.length(), facts.length()));
+        }
+    }
+
+    /// Batches that one [#advance] or [#leave] takes.
+    int batches() {
+        return Math.ceilDiv(facts.samples(), windowsAtOnce);
+    }
+
+    /// Computes the inputs of `site` of all windows from those of the site before it, or from the hidden states for
+    /// the first, and accumulates them. The linears that stand between the two must have been bound.
+    ///
+    /// @param afterBatch run after each of the [#batches]
+    void advance(DecoderBlock block, InputSite site, InputStatistics statistics, Runnable afterBatch) {
+        int width = site.width(config);
+        for (int first = 0; first < facts.samples(); first += windowsAtOnce) {
+            int windows = Math.min(windowsAtOnce, facts.samples() - first);
+            int firstRow = first * facts.length();
+            int rows = windows * facts.length();
+            Matrix states = hidden.rows(firstRow, rows);
+            Matrix input = inputs.view(firstRow, rows, 0, width);
+            Matrix output = next.view(0, rows, 0, width);
+            switch (site) {
+                case ATTENTION_INPUT -> block.enter(states, output);
+                case ATTENTION_OUTPUT -> {
+                    Matrix before = inputs.view(firstRow, rows, 0, InputSite.ATTENTION_INPUT.width(config));
+                    prepare(windows);
+                    block.attend(before, batch, workspace.angles(), cache, 0, workspace, output);
+                }
+                case MLP_INPUT -> {
+                    Matrix before = inputs.view(firstRow, rows, 0, InputSite.ATTENTION_OUTPUT.width(config));
+                    block.closeAttention(before, states, workspace, output);
+                }
+                case MLP_OUTPUT -> {
+                    Matrix before = inputs.view(firstRow, rows, 0, InputSite.MLP_INPUT.width(config));
+                    block.activate(before, workspace, output);
+                }
+            }
+            statistics.add(output);
+            backend.copy(output, input);
+            afterBatch.run();
+        }
+    }
+
+    /// Finishes the block: the hidden states become the input of the next one.
+    ///
+    /// @param afterBatch run after each of the [#batches]
+    void leave(DecoderBlock block, Runnable afterBatch) {
+        int width = InputSite.MLP_OUTPUT.width(config);
+        for (int first = 0; first < facts.samples(); first += windowsAtOnce) {
+            int firstRow = first * facts.length();
+            int rows = Math.min(windowsAtOnce, facts.samples() - first) * facts.length();
+            block.closeMlp(inputs.view(firstRow, rows, 0, width), hidden.rows(firstRow, rows), workspace);
+            afterBatch.run();
+        }
+    }
+
+    /// Every window is a sequence of its own that begins at position 0; all batches but the last are alike.
+    private void prepare(int windows) {
+        if (batch == null || batch.size() != windows) {
+            batch = new Batch();
+            for (int slot = 0; slot < windows; slot++) {
+                batch.add(slot, 0, facts.length());
+            }
+            workspace.angles().prepare(batch);
+        }
+    }
+
+    @Override
+    public void close() {
+        cache.close();
+        workspace.close();
+        next.close();
+        inputs.close();
+        hidden.close();
+    }
+}

@@ -1,0 +1,88 @@
+package dev.halftone.core.quantize;
+
+import dev.halftone.core.model.InputSite;
+import dev.halftone.core.model.LlamaConfig;
+
+/// How much of a run's arithmetic is done. Linears differ by an order of magnitude, so they are weighted by their
+/// floating-point operations; without calibration by the numbers they hold.
+final class Progress {
+    private final QuantizationPlan plan;
+    private final QuantizationListener listener;
+    private final double total;
+    private double done;
+
+    Progress(QuantizationPlan plan, QuantizationListener listener) {
+        this.plan = plan;
+        this.listener = listener;
+        double sum = 0;
+        for (LinearTask linear : plan.linears()) {
+            sum += work(linear);
+        }
+        if (plan.calibration() != null) {
+            int layers = plan.config().layers();
+            for (InputSite site : InputSite.values()) {
+                sum += layers * advancing(site);
+            }
+            sum += (layers - 1) * leaving();
+        }
+        total = sum;
+    }
+
+    /// A linear is quantized.
+    void finished(LinearTask linear) {
+        add(work(linear));
+    }
+
+    /// One of `batches` batches has reached `site`.
+    void advanced(InputSite site, int batches) {
+        add(advancing(site) / batches);
+    }
+
+    /// One of `batches` batches has left the block.
+    void left(int batches) {
+        add(leaving() / batches);
+    }
+
+    private void add(double work) {
+        done += work;
+        listener.progressed(Math.min(1, done / total));
+    }
+
+    private double work(LinearTask linear) {
+        double inputs = linear.inputs();
+        if (plan.calibration() == null) {
+            return linear.parameters();
+        }
+        // The factorisation is paid by the first of the linears that share it.
+        double factor = linear.linear().equals(linear.site().linears().getFirst()) ? 4.0 / 3 * inputs : 0;
+        return inputs * inputs * (linear.outputs() + factor);
+    }
+
+    private double advancing(InputSite site) {
+        double tokens = plan.calibration().tokens();
+        double width = site.width(plan.config());
+        double moments = tokens * width * width;
+        return moments
+                + switch (site) {
+                    case ATTENTION_INPUT -> 0;
+                    case ATTENTION_OUTPUT ->
+                        multiplying(InputSite.ATTENTION_INPUT)
+                                + 2 * tokens * plan.calibration().length() * width;
+                    case MLP_INPUT -> multiplying(InputSite.ATTENTION_OUTPUT);
+                    case MLP_OUTPUT -> multiplying(InputSite.MLP_INPUT);
+                };
+    }
+
+    private double leaving() {
+        return multiplying(InputSite.MLP_OUTPUT);
+    }
+
+    /// Operations of the linears behind `site`.
+    private double multiplying(InputSite site) {
+        LlamaConfig config = plan.config();
+        double outputs = site.linears().stream()
+                .mapToDouble(linear -> site.outputs(linear, config))
+                .sum();
+        return 2.0 * plan.calibration().tokens() * outputs * site.width(config);
+    }
+}

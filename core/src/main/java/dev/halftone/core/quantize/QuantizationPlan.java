@@ -1,0 +1,211 @@
+package dev.halftone.core.quantize;
+
+import dev.halftone.core.HalftoneException;
+import dev.halftone.core.HalftoneException.Kind;
+import dev.halftone.core.checkpoint.Checkpoint;
+import dev.halftone.core.checkpoint.MalformedCheckpointException;
+import dev.halftone.core.checkpoint.TensorSpec;
+import dev.halftone.core.layout.LinearWeights;
+import dev.halftone.core.model.InputSite;
+import dev.halftone.core.model.LlamaConfig;
+import dev.halftone.core.tensor.Shape;
+import dev.halftone.core.tensor.Tensor;
+import dev.halftone.core.weight.QuantizationScheme;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+
+/// All that a run knows before it begins. Making one is checking that the run can succeed.
+///
+/// @param model        name of the source directory
+/// @param config       of the model
+/// @param recipe       how it is to be quantized
+/// @param calibration  what the method will be shown, or null if it needs nothing
+/// @param linears      in the order of work: block by block, and inside a block in the order in which data flow
+/// @param specs        of every tensor of the output
+/// @param parameters   numbers in the source
+/// @param sourceBytes  of all tensors in the source
+/// @param writtenBytes of all tensors in the output
+/// @param packedBytes  of them, those that hold the quantized weights
+/// @param memory       that the run will need
+public record QuantizationPlan(
+        String model,
+        LlamaConfig config,
+        Recipe recipe,
+        Calibration.Facts calibration,
+        List<LinearTask> linears,
+        List<TensorSpec> specs,
+        long parameters,
+        long sourceBytes,
+        long writtenBytes,
+        long packedBytes,
+        MemoryEstimate memory) {
+    public QuantizationPlan {
+        linears = List.copyOf(linears);
+        specs = List.copyOf(specs);
+    }
+
+    /// Weights that will be quantized.
+    public long quantizedParameters() {
+        return linears.stream().mapToLong(LinearTask::parameters).sum();
+    }
+
+    /// Stored bits per quantized weight, scales and zeros included.
+    public double bitsPerWeight() {
+        return 8.0 * packedBytes / quantizedParameters();
+    }
+
+    /// The linears of `layer` that read the input of `site`.
+    List<LinearTask> linears(int layer, InputSite site) {
+        return linears.stream()
+                .filter(linear -> linear.layer() == layer && linear.site() == site)
+                .toList();
+    }
+
+    /// Plans to quantize `checkpoint`.
+    ///
+    /// @param calibration may be null if the method needs none
+    /// @throws HalftoneException if the model is quantized already, of an unknown kind or incomplete, if scheme or
+    ///                           layout do not fit one of its linears, or the calibration does not fit the model
+    static QuantizationPlan of(Checkpoint checkpoint, Recipe recipe, Calibration calibration) throws IOException {
+        LinearWeights weights = LinearWeights.of(checkpoint);
+        requireDense(checkpoint, weights);
+        LlamaConfig config = LlamaConfig.of(
+                checkpoint.config(), checkpoint.json("generation_config.json").orElse(null));
+        List<LinearTask> linears = linears(config);
+        for (LinearTask linear : linears) {
+            requireShape(checkpoint, linear);
+        }
+        requireDivisible(linears, recipe.scheme());
+        Calibration shown = recipe.quantizer().needsMoments() ? calibration : null;
+        if (shown != null) {
+            requireFitting(shown, config);
+        }
+        Map<String, List<TensorSpec>> packed = new LinkedHashMap<>();
+        for (LinearTask linear : linears) {
+            packed.put(
+                    linear.name() + ".weight",
+                    recipe.layout().specs(linear.name(), linear.outputs(), linear.inputs(), recipe.scheme()));
+        }
+        List<TensorSpec> specs = new ArrayList<>();
+        for (Tensor tensor : checkpoint.tensors().values()) {
+            List<TensorSpec> replaced = packed.get(tensor.name());
+            if (replaced == null) {
+                specs.add(TensorSpec.of(tensor));
+            } else {
+                specs.addAll(replaced);
+            }
+        }
+        return new QuantizationPlan(
+                checkpoint.directory().toRealPath().getFileName().toString(),
+                config,
+                recipe,
+                shown == null ? null : shown.facts(),
+                linears,
+                specs,
+                checkpoint.tensors().values().stream()
+                        .mapToLong(Tensor::elements)
+                        .sum(),
+                checkpoint.tensors().values().stream()
+                        .mapToLong(tensor -> tensor.data().byteSize())
+                        .sum(),
+                specs.stream().mapToLong(TensorSpec::bytes).sum(),
+                packed.values().stream()
+                        .flatMap(List::stream)
+                        .mapToLong(TensorSpec::bytes)
+                        .sum(),
+                MemoryEstimate.of(config, linears, recipe.scheme(), shown == null ? null : shown.facts()));
+    }
+
+    private static void requireDense(Checkpoint checkpoint, LinearWeights weights) {
+        if (weights.layout().isPresent()) {
+            throw new HalftoneException(
+                    Kind.INPUT,
+                    "'" + checkpoint.directory() + "' is already quantized",
+                    "it is " + weights.description().orElseThrow() + "; quantizing again would lose quality",
+                    "start from the original checkpoint");
+        }
+    }
+
+    private static List<LinearTask> linears(LlamaConfig config) {
+        List<LinearTask> linears = new ArrayList<>();
+        for (int layer = 0; layer < config.layers(); layer++) {
+            for (InputSite site : InputSite.values()) {
+                for (String name : site.linears()) {
+                    linears.add(new LinearTask(layer, site, name, site.outputs(name, config), site.width(config)));
+                }
+            }
+        }
+        return linears;
+    }
+
+    private static void requireShape(Checkpoint checkpoint, LinearTask linear) {
+        Tensor tensor = checkpoint.tensor(linear.name() + ".weight");
+        Shape expected = Shape.of(linear.outputs(), linear.inputs());
+        if (!tensor.shape().equals(expected) || !tensor.type().isFloating()) {
+            throw new MalformedCheckpointException(
+                    checkpoint.file(tensor.name()),
+                    tensor.name(),
+                    "does not fit config.json",
+                    "found " + tensor.type() + " " + tensor.shape() + ", expected floating point " + expected,
+                    "check that config.json and the weight files are of the same model");
+        }
+    }
+
+    private static void requireDivisible(List<LinearTask> linears, QuantizationScheme scheme) {
+        int groupSize = scheme.groupSize();
+        if (groupSize == QuantizationScheme.PER_CHANNEL) {
+            return;
+        }
+        for (LinearTask linear : linears) {
+            if (linear.inputs() % groupSize != 0) {
+                int common = linears.stream().mapToInt(LinearTask::inputs).reduce(0, QuantizationPlan::greatestDivisor);
+                // Smaller groups store more scale than code.
+                List<Integer> fitting = IntStream.rangeClosed(16, common)
+                        .filter(size -> size % 16 == 0 && common % size == 0)
+                        .boxed()
+                        .toList();
+                int nearest = fitting.stream()
+                        .filter(size -> size <= groupSize)
+                        .reduce((small, large) -> large)
+                        .orElse(QuantizationScheme.PER_CHANNEL);
+                throw new HalftoneException(
+                        Kind.USAGE,
+                        linear.name() + ": " + linear.inputs() + " inputs are no multiple of group size " + groupSize,
+                        "group sizes that fit every linear of this model: "
+                                + fitting.stream().map(size -> size + ", ").collect(Collectors.joining())
+                                + "-1 (per channel)",
+                        "group size " + nearest);
+            }
+        }
+    }
+
+    private static int greatestDivisor(int a, int b) {
+        return b == 0 ? a : greatestDivisor(b, a % b);
+    }
+
+    private static void requireFitting(Calibration calibration, LlamaConfig config) {
+        if (calibration.facts().length() > config.context()) {
+            throw new HalftoneException(
+                    Kind.USAGE,
+                    "calibration windows are longer than the model's context",
+                    calibration.facts().length() + " tokens, the model was made for " + config.context(),
+                    "windows of at most " + config.context() + " tokens");
+        }
+        for (int[] window : calibration.windows()) {
+            for (int token : window) {
+                if (token < 0 || token >= config.vocabulary()) {
+                    throw new HalftoneException(
+                            Kind.INPUT,
+                            "calibration token " + token + " is outside the model's vocabulary",
+                            "the vocabulary has " + config.vocabulary() + " tokens",
+                            "the tokenizer of this very model");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+package dev.halftone.core.compute;
+
+/// How far a backend may lie from [ReferenceBackend], which accumulates in double precision: every allowed error of the
+/// contract, in one table. `u = 2⁻²⁴` is the rounding error of one float32 operation.
+final class Tolerances {
+    /// Rounding errors of a long sum behave like a random walk; six deviations leave no room for chance and none for a
+    /// wrong term.
+    private static final double DEVIATIONS = 6;
+
+    private static final double ROUNDING = 0x1p-24;
+
+    private Tolerances() {}
+
+    /// A float32 sum of `terms` products whose absolute values add up to `magnitude`, in any order, with a bias added
+    /// and
+    /// one rounding for the operands.
+    static double sum(int terms, double magnitude) {
+        return DEVIATIONS * (Math.sqrt(terms) + 2) * ROUNDING * magnitude + Float.MIN_NORMAL;
+    }
+
+    /// A handful of float32 operations on one value, one of them an exponential within two units in the last place.
+    static double elementwise(double value) {
+        return 12 * ROUNDING * Math.abs(value) + Float.MIN_NORMAL;
+    }
+
+    /// An average of `keys` values not above `largest`, weighed by exponentials of scores whose terms add up to
+    /// `scoreMagnitude`: an error of the score is a relative error of its weight.
+    static double attention(int keys, int headSize, double scoreMagnitude, double largest) {
+        return (sum(headSize, scoreMagnitude) * 2 + sum(keys, 2) + 16 * ROUNDING) * largest;
+    }
+
+    /// A triangular factor of an inverse, of order `n` and with the given condition number, relative to its largest
+    /// element.
+    static double factor(int n, double condition, double largest) {
+        return sum(n, condition) * largest;
+    }
+}

@@ -1,0 +1,124 @@
+package dev.halftone.gptq;
+
+import dev.halftone.core.HalftoneException;
+import dev.halftone.core.compute.Backend;
+import dev.halftone.core.quantize.InputStatistics;
+import dev.halftone.core.quantize.OutputError;
+import dev.halftone.core.quantize.QuantizationError;
+import dev.halftone.core.quantize.Quantized;
+import dev.halftone.core.quantize.RoundToNearest;
+import dev.halftone.core.quantize.WeightQuantizer;
+import dev.halftone.core.weight.QuantizationScheme;
+import dev.halftone.core.weight.Weight;
+import java.util.Locale;
+import java.util.SortedMap;
+import java.util.TreeMap;
+
+/// GPTQ as a method: needs the moments of each linear's inputs, and compares itself with plain rounding.
+public final class GptqQuantizer implements WeightQuantizer {
+    /// Rows whose outputs are measured for comparison. Rows are independent problems, and measuring one costs as much
+    /// as
+    /// the moments of two tokens, so that some rows speak for all of a large weight.
+    private static final int COMPARED_ROWS = 512;
+
+    /// What a factor depends on besides the moments.
+    private record FactorKey(GptqOptions options, int groupLength) {}
+
+    private final GptqOptions options;
+
+    public GptqQuantizer(GptqOptions options) {
+        this.options = options;
+    }
+
+    @Override
+    public String name() {
+        return "gptq";
+    }
+
+    @Override
+    public SortedMap<String, Object> settings() {
+        SortedMap<String, Object> settings = new TreeMap<>();
+        settings.put("damp_percent", options.damping());
+        settings.put(
+                "column_order", options.order().name().toLowerCase(Locale.ROOT).replace('_', '-'));
+        settings.put("act_group_aware", options.order() == ColumnOrder.GROUP_AWARE);
+        settings.put("static_groups", options.order() == ColumnOrder.ACTIVATION);
+        return settings;
+    }
+
+    @Override
+    public boolean needsMoments() {
+        return true;
+    }
+
+    public GptqOptions options() {
+        return options;
+    }
+
+    /// @throws IndefiniteMomentsException if damping cannot make the moments invertible
+    @Override
+    public Quantized quantize(
+            String linear, Weight weight, QuantizationScheme scheme, InputStatistics statistics, Backend backend) {
+        int groupLength = scheme.groupLength(weight.inputs());
+        InverseFactor factor = statistics.derived(
+                new FactorKey(options, groupLength),
+                InverseFactor.class,
+                () -> InverseFactor.of(linear, statistics.moments(), groupLength, options, backend));
+        GptqSolver.Solution solution;
+        try {
+            solution = GptqSolver.solve(weight, scheme, factor, options.order(), backend);
+        } catch (ArithmeticException e) {
+            throw new HalftoneException(
+                    HalftoneException.Kind.NUMERICS,
+                    "the rounding errors of '" + linear + "' outgrew float32",
+                    e.getMessage() + ", with damping "
+                            + factor.attempts().getLast().damping(),
+                    "more damping, or more varied calibration text",
+                    e);
+        }
+        return new Quantized(
+                solution.weight(), compare(weight, solution, scheme, statistics, backend), factor.attempts());
+    }
+
+    /// Sets the solver's error beside the size of the outputs and the error of plain rounding.
+    private static QuantizationError compare(
+            Weight weight,
+            GptqSolver.Solution solution,
+            QuantizationScheme scheme,
+            InputStatistics statistics,
+            Backend backend) {
+        int inputs = weight.inputs();
+        int rows = Math.min(COMPARED_ROWS, weight.outputs());
+        float[] values = new float[rows * inputs];
+        float[] changes = new float[rows * inputs];
+        float[] row = new float[inputs];
+        float[] restored = new float[inputs];
+        double error = 0;
+        for (int i = 0; i < rows; i++) {
+            int chosen = (int) ((long) i * weight.outputs() / rows);
+            weight.restoreRow(chosen, row, 0);
+            RoundToNearest.roundRow(row, scheme, restored);
+            for (int j = 0; j < inputs; j++) {
+                values[i * inputs + j] = row[j];
+                changes[i * inputs + j] = row[j] - restored[j];
+            }
+            error += solution.errors()[chosen];
+        }
+        double size = sum(OutputError.ofRows(values, rows, statistics.moments(), backend));
+        double rounding = sum(OutputError.ofRows(changes, rows, statistics.moments(), backend));
+        return new QuantizationError(
+                QuantizationError.Measure.OUTPUTS,
+                sum(solution.errors()),
+                size == 0 ? 0 : error / size,
+                size == 0 ? 0 : rounding / size,
+                rows);
+    }
+
+    private static double sum(double[] values) {
+        double sum = 0;
+        for (double value : values) {
+            sum += value;
+        }
+        return sum;
+    }
+}

@@ -1,0 +1,265 @@
+package dev.halftone.runtime.cpu;
+
+import dev.halftone.core.compute.AttentionShape;
+import dev.halftone.core.compute.Batch;
+import java.util.Arrays;
+
+/// Causal attention over the cache. A task is one block of queries that share a key/value head: up to [#QUERIES]
+/// tokens of one head, or, for a sequence with a single new token, all query heads of one key/value head, so that the
+/// cache is read once for them. Scores of a block, `[queries][keys]`, live in the worker's scratch; there is never a
+/// matrix of all queries by all keys.
+final class Attention {
+    private static final int QUERIES = 32;
+
+    private final Kernels kernels;
+    private final WorkerPool pool;
+    private final Scratch scratch;
+    private final int lanes;
+
+    private CpuMatrix queries;
+    private CpuMatrix keys;
+    private CpuMatrix values;
+    private CpuMatrix destination;
+    private AttentionShape shape;
+    private Batch batch;
+    private CpuKvCache cache;
+    private int layer;
+
+    // One entry per task: sequence, head, first token of the block and first row of the sequence.
+    private int[] sequences = new int[16];
+    private int[] heads = new int[16];
+    private int[] tokens = new int[16];
+    private int[] rows = new int[16];
+    private int tasks;
+
+    private final WorkerPool.Task attend = this::attend;
+    private final WorkerPool.Task store = this::store;
+
+    Attention(Kernels kernels, WorkerPool pool, Scratch scratch) {
+        this.kernels = kernels;
+        this.pool = pool;
+        this.scratch = scratch;
+        this.lanes = kernels.lanes();
+    }
+
+    void run(
+            CpuMatrix newQueries,
+            CpuMatrix newKeys,
+            CpuMatrix newValues,
+            AttentionShape newShape,
+            Batch newBatch,
+            CpuKvCache newCache,
+            int newLayer,
+            CpuMatrix newDestination) {
+        queries = newQueries;
+        keys = newKeys;
+        values = newValues;
+        destination = newDestination;
+        shape = newShape;
+        batch = newBatch;
+        cache = newCache;
+        layer = newLayer;
+        if (batch.rows() == 1) {
+            store(0, 0, 1);
+        } else {
+            pool.split(batch.rows(), store);
+        }
+        int longest = plan();
+        int mostQueries = Math.max(QUERIES, shape.heads() / shape.kvHeads());
+        int blockRows = Math.ceilDiv(mostQueries, Kernels.TILE_ROWS) * Kernels.TILE_ROWS;
+        int tile = Kernels.TILE_STRIPS * lanes;
+        int width = (Math.ceilDiv(longest, tile) + 1) * tile;
+        scratch.require((long) blockRows * (width + cache.paddedHead()) + blockRows + lanes);
+        pool.splitFreely(tasks, 1, attend);
+    }
+
+    /// Lists the tasks, the longest last rows of a sequence first.
+    ///
+    /// @return the longest sequence
+    private int plan() {
+        tasks = 0;
+        int row = 0;
+        int longest = 0;
+        for (int sequence = 0; sequence < batch.size(); sequence++) {
+            int count = batch.count(sequence);
+            longest = Math.max(longest, batch.start(sequence) + count);
+            if (count == 1) {
+                for (int head = 0; head < shape.kvHeads(); head++) {
+                    addTask(sequence, head, 0, row);
+                }
+            } else {
+                for (int token = (count - 1) / QUERIES * QUERIES; token >= 0; token -= QUERIES) {
+                    for (int head = 0; head < shape.heads(); head++) {
+                        addTask(sequence, head, token, row);
+                    }
+                }
+            }
+            row += count;
+        }
+        return longest;
+    }
+
+    private void addTask(int sequence, int head, int token, int row) {
+        if (tasks == sequences.length) {
+            sequences = Arrays.copyOf(sequences, 2 * tasks);
+            heads = Arrays.copyOf(heads, 2 * tasks);
+            tokens = Arrays.copyOf(tokens, 2 * tasks);
+            rows = Arrays.copyOf(rows, 2 * tasks);
+        }
+        sequences[tasks] = sequence;
+        heads[tasks] = head;
+        tokens[tasks] = token;
+        rows[tasks] = row;
+        tasks++;
+    }
+
+    private void store(int worker, int from, int to) {
+        int row = 0;
+        for (int sequence = 0; sequence < batch.size() && row < to; sequence++) {
+            int count = batch.count(sequence);
+            for (int token = Math.max(0, from - row); token < Math.min(count, to - row); token++) {
+                int position = batch.start(sequence) + token;
+                cache.store(layer, batch.slot(sequence), position, keys.row(row + token), values.row(row + token));
+            }
+            row += count;
+        }
+    }
+
+    private void attend(int worker, int from, int to) {
+        int size = shape.headSize();
+        int group = shape.heads() / shape.kvHeads();
+        for (int task = from; task < to; task++) {
+            int sequence = sequences[task];
+            int slot = batch.slot(sequence);
+            int position = batch.start(sequence) + tokens[task];
+            int row = rows[task] + tokens[task];
+            if (batch.count(sequence) == 1) {
+                int column = heads[task] * group * size;
+                long headBytes = (long) size * Float.BYTES;
+                block(
+                        scratch.of(worker),
+                        queries.at(row, column),
+                        headBytes,
+                        group,
+                        position,
+                        0,
+                        slot,
+                        heads[task],
+                        destination.at(row, column),
+                        headBytes);
+            } else {
+                int column = heads[task] * size;
+                block(
+                        scratch.of(worker),
+                        queries.at(row, column),
+                        queries.rowBytes(),
+                        Math.min(QUERIES, batch.count(sequence) - tokens[task]),
+                        position,
+                        1,
+                        slot,
+                        heads[task] / group,
+                        destination.at(row, column),
+                        destination.rowBytes());
+            }
+        }
+    }
+
+    /// @param position of the first query
+    /// @param advance  positions from one query to the next: 1 for tokens, 0 for heads of one token
+    private void block(
+            long work,
+            long query,
+            long queryRow,
+            int count,
+            int position,
+            int advance,
+            int slot,
+            int kvHead,
+            long result,
+            long resultRow) {
+        int tile = Kernels.TILE_STRIPS * lanes;
+        int low = Math.max(0, position - shape.window() + 1);
+        int high = position + (count - 1) * advance;
+        int base = low / tile * tile;
+        int width = (high - base) / tile * tile + tile;
+        int padded = cache.paddedHead();
+        int blockRows = Math.ceilDiv(count, Kernels.TILE_ROWS) * Kernels.TILE_ROWS;
+        long scoreRow = (long) width * Float.BYTES;
+        long sumRow = (long) padded * Float.BYTES;
+        long sums = work + blockRows * scoreRow;
+        long totals = sums + blockRows * sumRow;
+        long spare = totals + (long) blockRows * Float.BYTES;
+        scores(work, scoreRow, width, query, queryRow, count, base, slot, kvHead);
+        for (int i = 0; i < count; i++) {
+            int last = position + i * advance;
+            int first = Math.max(0, last - shape.window() + 1);
+            long scores = work + i * scoreRow;
+            Memory.zeroFloats(scores, first - base);
+            float total = kernels.exponentials(scores + (long) (first - base) * Float.BYTES, last + 1 - first, spare);
+            Memory.zeroFloats(scores + (long) (last + 1 - base) * Float.BYTES, base + width - last - 1);
+            Memory.putFloat(totals + (long) i * Float.BYTES, total);
+        }
+        Memory.zeroFloats(sums, (long) blockRows * padded);
+        long weights = work + (long) (low - base) * Float.BYTES;
+        long rowsOfValues = cache.values(layer, slot, kvHead) + low * sumRow;
+        weigh(weights, scoreRow, count, rowsOfValues, padded, high + 1 - low, sums);
+        for (int i = 0; i < count; i++) {
+            float total = Memory.getFloat(totals + (long) i * Float.BYTES);
+            kernels.scale(sums + i * sumRow, 1 / total, result + i * resultRow, shape.headSize());
+        }
+    }
+
+    /// `scale · q·Kᵀ` for all keys from `base` on; those a query must not see are computed too, and dropped later.
+    private void scores(
+            long scores,
+            long scoreRow,
+            int width,
+            long query,
+            long queryRow,
+            int count,
+            int base,
+            int slot,
+            int kvHead) {
+        long vector = (long) lanes * Float.BYTES;
+        long strips = cache.keys(layer, slot, kvHead) + base / lanes * cache.stripBytes();
+        Memory.zeroFloats(scores, (long) Math.ceilDiv(count, Kernels.TILE_ROWS) * Kernels.TILE_ROWS * width);
+        for (int strip = 0; strip < width / lanes; strip += Kernels.TILE_STRIPS) {
+            for (int row = 0; row < count; row += Kernels.TILE_ROWS) {
+                kernels.tile(
+                        query + row * queryRow,
+                        queryRow,
+                        Float.BYTES,
+                        Math.min(Kernels.TILE_ROWS, count - row),
+                        strips + strip * cache.stripBytes(),
+                        cache.stripBytes(),
+                        vector,
+                        shape.headSize(),
+                        scores + row * scoreRow + strip * vector,
+                        scoreRow,
+                        shape.scale());
+            }
+        }
+    }
+
+    /// `sums += weights·V`.
+    private void weigh(long weights, long weightRow, int count, long rowsOfValues, int padded, int depth, long sums) {
+        long vector = (long) lanes * Float.BYTES;
+        long valueRow = (long) padded * Float.BYTES;
+        int strips = padded / lanes;
+        for (int row = 0; row < count; row += Kernels.TILE_ROWS) {
+            int valid = Math.min(Kernels.TILE_ROWS, count - row);
+            long left = weights + row * weightRow;
+            int strip = 0;
+            for (; strip + Kernels.TILE_STRIPS <= strips; strip += Kernels.TILE_STRIPS) {
+                long from = rowsOfValues + strip * vector;
+                long to = sums + row * valueRow + strip * vector;
+                kernels.tile(left, weightRow, Float.BYTES, valid, from, vector, valueRow, depth, to, valueRow, 1f);
+            }
+            for (; strip < strips; strip++) {
+                long from = rowsOfValues + strip * vector;
+                long to = sums + row * valueRow + strip * vector;
+                kernels.narrowTile(left, weightRow, Float.BYTES, valid, from, valueRow, depth, to, valueRow, 1f);
+            }
+        }
+    }
+}

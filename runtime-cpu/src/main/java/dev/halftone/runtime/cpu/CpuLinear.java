@@ -1,0 +1,104 @@
+package dev.halftone.runtime.cpu;
+
+import dev.halftone.core.compute.Linear;
+import dev.halftone.core.compute.Matrix;
+import java.util.Objects;
+
+/// A bound weight: few rows go to [SmallProduct], many to [Gemm] over panels restored once.
+final class CpuLinear implements Linear {
+    /// Up to here reading the weight costs more than computing with it.
+    static final int SMALL_ROWS = 8;
+
+    private final CpuBackend backend;
+    private final PackedWeight weight;
+    private final RestoredPanels panels;
+
+    CpuLinear(CpuBackend backend, PackedWeight weight) {
+        this.backend = backend;
+        this.weight = weight;
+        this.panels = new RestoredPanels(backend.kernels(), weight);
+    }
+
+    @Override
+    public int inputs() {
+        return weight.inputs;
+    }
+
+    @Override
+    public int outputs() {
+        return weight.outputs;
+    }
+
+    @Override
+    public void multiply(Matrix x, Matrix y) {
+        CpuMatrix in = CpuMatrix.of(x);
+        CpuMatrix out = CpuMatrix.of(y);
+        requireOpen();
+        if (in.columns() != weight.inputs || out.columns() != weight.outputs || in.rows() != out.rows()) {
+            throw new IllegalArgumentException(
+                    "multiply: " + in + " by a linear [" + weight.outputs + ", " + weight.inputs + "] into " + out);
+        }
+        if (in.rows() <= SMALL_ROWS) {
+            backend.smallProduct().multiply(weight, in, out);
+        } else {
+            backend.multiplyMany(weight, panels, in, out);
+        }
+    }
+
+    @Override
+    public void gather(int[] indices, Matrix destination) {
+        CpuMatrix out = CpuMatrix.of(destination);
+        requireOpen();
+        if (out.columns() != weight.inputs || indices.length < out.rows()) {
+            throw new IllegalArgumentException("gather: " + indices.length + " rows of a linear [" + weight.outputs
+                    + ", " + weight.inputs + "] into " + out);
+        }
+        for (int row = 0; row < out.rows(); row++) {
+            Objects.checkIndex(indices[row], weight.outputs);
+            gatherRow(indices[row], out.row(row));
+        }
+    }
+
+    private void gatherRow(int output, long destination) {
+        WeightForm form = weight.form;
+        int strip = output / weight.lanes;
+        long lane = (long) (output % weight.lanes) * Float.BYTES;
+        for (int place = 0; place < weight.paddedInputs(); place++) {
+            int column = weight.columns == null ? place : weight.columns[place];
+            if (column < 0) {
+                continue;
+            }
+            int word = Memory.getInt(WeightPacker.wordAddress(weight, output, place / form.fields));
+            int field = place % form.fields;
+            float value = switch (form) {
+                case CODES4, CODES8 -> {
+                    int group = place / weight.groupLength;
+                    int code = Integer.rotateRight(word, form.shift() + field * form.bits) & (1 << form.bits) - 1;
+                    long cell = (long) group * weight.vectorBytes() + lane;
+                    long centre = (long) group * weight.centreStep() + lane;
+                    yield (1 + code / form.span() - Memory.getFloat(weight.centres(strip) + centre))
+                            * Memory.getFloat(weight.factors(strip) + cell);
+                }
+                case BFLOAT16 -> Float.intBitsToFloat(field == 0 ? word << 16 : word & 0xFFFF0000);
+                case FLOAT32 -> Float.intBitsToFloat(word);
+            };
+            Memory.putFloat(destination + (long) column * Float.BYTES, value);
+        }
+    }
+
+    private void requireOpen() {
+        if (!weight.isOpen()) {
+            throw new IllegalStateException("the memory of this linear has been freed");
+        }
+    }
+
+    @Override
+    public long bytes() {
+        return weight.bytes();
+    }
+
+    @Override
+    public void close() {
+        weight.close();
+    }
+}

@@ -1,0 +1,185 @@
+package dev.halftone.runtime.cpu;
+
+/// `c += alpha * a·b`, the one blocked matrix product. A task is four strips of `b` and a block of rows: its worker
+/// writes the strips' panel of [#DEPTH] rows into its own cache, then sweeps the register tile over all rows of the
+/// block. Each element of `c` is summed over the same blocks in the same order however the tasks fall.
+final class Gemm implements WorkerPool.Task {
+    /// What may be skipped because it is known to be zero or unwanted; row and column 0 are on the diagonal.
+    enum Part {
+        ALL,
+        /// Only elements of `c` on and above the diagonal, and a few beside it.
+        UPPER_RESULT,
+        /// `b` is upper triangular: zero in every row below the last of a task's columns, and stored zeros within the
+        /// square of these columns.
+        UPPER_RIGHT
+    }
+
+    /// Rows of a panel: four strips of 512 bits then take 64 KiB, half of what a small second-level cache leaves.
+    static final int DEPTH = 256;
+
+    private static final int MOST_ROWS = 1024;
+    private static final int LEAST_ROWS = 64;
+
+    private final Kernels kernels;
+    private final WorkerPool pool;
+    private final Scratch scratch;
+    private final int lanes;
+
+    private long a;
+    private long aRow;
+    private int rows;
+    private Panels b;
+    private int depth;
+    private int columns;
+    private long c;
+    private long cRow;
+    private float alpha;
+    private long initial;
+    private Part part;
+    private int strips;
+    private int blockRows;
+    private int blocks;
+
+    Gemm(Kernels kernels, WorkerPool pool, Scratch scratch) {
+        this.kernels = kernels;
+        this.pool = pool;
+        this.scratch = scratch;
+        this.lanes = kernels.lanes();
+    }
+
+    /// Accumulates onto what `c` holds.
+    void accumulate(
+            long newA,
+            long newARow,
+            int newRows,
+            Panels newB,
+            int newDepth,
+            int newColumns,
+            long newC,
+            long newCRow,
+            float newAlpha,
+            Part newPart) {
+        product(newA, newARow, newRows, newB, newDepth, newColumns, newC, newCRow, newAlpha, 0, newPart);
+    }
+
+    /// Starts every row of `c` from the numbers at `newInitial`.
+    void multiply(
+            long newA,
+            long newARow,
+            int newRows,
+            Panels newB,
+            int newDepth,
+            int newColumns,
+            long newC,
+            long newCRow,
+            long newInitial) {
+        product(newA, newARow, newRows, newB, newDepth, newColumns, newC, newCRow, 1f, newInitial, Part.ALL);
+    }
+
+    private void product(
+            long newA,
+            long newARow,
+            int newRows,
+            Panels newB,
+            int newDepth,
+            int newColumns,
+            long newC,
+            long newCRow,
+            float newAlpha,
+            long newInitial,
+            Part newPart) {
+        a = newA;
+        aRow = newARow;
+        rows = newRows;
+        b = newB;
+        depth = newDepth;
+        columns = newColumns;
+        c = newC;
+        cRow = newCRow;
+        alpha = newAlpha;
+        initial = newInitial;
+        part = newPart;
+        strips = Math.ceilDiv(columns, lanes);
+        int groups = Math.ceilDiv(strips, Kernels.TILE_STRIPS);
+        int wanted = Math.max(Math.ceilDiv(rows, MOST_ROWS), Math.ceilDiv(4 * pool.threads(), groups));
+        blocks = Math.clamp(wanted, 1, Math.ceilDiv(rows, LEAST_ROWS));
+        blockRows = Math.ceilDiv(Math.ceilDiv(rows, blocks), Kernels.TILE_ROWS) * Kernels.TILE_ROWS;
+        scratch.require((DEPTH + Kernels.TILE_ROWS) * (long) Kernels.TILE_STRIPS * lanes);
+        pool.splitFreely(groups * blocks, 1, this);
+    }
+
+    @Override
+    public void run(int worker, int from, int to) {
+        for (int task = from; task < to; task++) {
+            int group = task / blocks;
+            int firstStrip = group * Kernels.TILE_STRIPS;
+            int lastColumn = Math.min(columns, (firstStrip + Kernels.TILE_STRIPS) * lanes);
+            int firstRow = task % blocks * blockRows;
+            int rowLimit = part == Part.UPPER_RESULT ? Math.min(rows, lastColumn) : rows;
+            int endRow = Math.min(rowLimit, firstRow + blockRows);
+            int endDepth = part == Part.UPPER_RIGHT ? Math.min(depth, lastColumn) : depth;
+            if (firstRow < endRow) {
+                block(scratch.of(worker), firstStrip, firstRow, endRow, endDepth);
+            }
+        }
+    }
+
+    private void block(long panel, int firstStrip, int firstRow, int endRow, int endDepth) {
+        int firstColumn = firstStrip * lanes;
+        int width = Math.min(Kernels.TILE_STRIPS * lanes, columns - firstColumn);
+        if (initial != 0) {
+            for (int row = firstRow; row < endRow; row++) {
+                Memory.copyFloats(initial + (long) firstColumn * Float.BYTES, at(row, firstColumn), width);
+            }
+        }
+        int taskStrips = Math.min(Kernels.TILE_STRIPS, strips - firstStrip);
+        long vector = (long) lanes * Float.BYTES;
+        for (int k = 0; k < endDepth; k += DEPTH) {
+            int count = Math.min(DEPTH, endDepth - k);
+            long stripBytes = count * vector;
+            for (int strip = 0; strip < taskStrips; strip++) {
+                b.fill(firstStrip + strip, k, count, panel + strip * stripBytes);
+            }
+            for (int row = firstRow; row < endRow; row += Kernels.TILE_ROWS) {
+                int valid = Math.min(Kernels.TILE_ROWS, endRow - row);
+                long left = a + row * aRow + (long) k * Float.BYTES;
+                long right = panel;
+                if (valid == Kernels.TILE_ROWS && width == Kernels.TILE_STRIPS * lanes) {
+                    long to = at(row, firstColumn);
+                    kernels.tile(left, aRow, Float.BYTES, valid, right, stripBytes, vector, count, to, cRow, alpha);
+                } else {
+                    long edge = panel + DEPTH * Kernels.TILE_STRIPS * vector;
+                    edge(left, valid, right, stripBytes, taskStrips, count, edge);
+                    addEdge(edge, row, valid, firstColumn, width);
+                }
+            }
+        }
+    }
+
+    private long at(int row, int column) {
+        return c + row * cRow + (long) column * Float.BYTES;
+    }
+
+    /// A tile that does not fit `c`, into scratch.
+    private void edge(long left, int valid, long right, long stripBytes, int taskStrips, int count, long edge) {
+        long vector = (long) lanes * Float.BYTES;
+        long edgeRow = Kernels.TILE_STRIPS * vector;
+        Memory.zeroFloats(edge, (long) Kernels.TILE_ROWS * Kernels.TILE_STRIPS * lanes);
+        if (taskStrips == Kernels.TILE_STRIPS) {
+            kernels.tile(left, aRow, Float.BYTES, valid, right, stripBytes, vector, count, edge, edgeRow, alpha);
+            return;
+        }
+        for (int strip = 0; strip < taskStrips; strip++) {
+            long from = right + strip * stripBytes;
+            long to = edge + strip * vector;
+            kernels.narrowTile(left, aRow, Float.BYTES, valid, from, vector, count, to, edgeRow, alpha);
+        }
+    }
+
+    private void addEdge(long edge, int row, int valid, int firstColumn, int width) {
+        long edgeRow = (long) Kernels.TILE_STRIPS * lanes * Float.BYTES;
+        for (int i = 0; i < valid; i++) {
+            kernels.add(edge + i * edgeRow, at(row + i, firstColumn), width);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+package dev.halftone.runtime.cpu;
+
+import static dev.halftone.core.tensor.AllMemory.ALL;
+import static dev.halftone.runtime.cpu.Lanes.COUNT;
+import static dev.halftone.runtime.cpu.Lanes.FLOATS;
+import static dev.halftone.runtime.cpu.Lanes.ORDER;
+import static dev.halftone.runtime.cpu.Lanes.at;
+import static dev.halftone.runtime.cpu.Memory.getFloat;
+import static jdk.incubator.vector.FloatVector.broadcast;
+import static jdk.incubator.vector.FloatVector.fromMemorySegment;
+
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorOperators;
+
+/// Verbs over one row: vectors first, then the tail one by one.
+final class RowKernel {
+    private RowKernel() {}
+
+    private static long place(long address, int index) {
+        return address + (long) index * Float.BYTES;
+    }
+
+    static void normalize(long x, long weight, float epsilon, int count, long destination, long scratch) {
+        int whole = count - count % COUNT;
+        FloatVector squares = FloatVector.zero(FLOATS);
+        for (int i = 0; i < whole; i += COUNT) {
+            FloatVector v = fromMemorySegment(FLOATS, ALL, at(place(x, i)), ORDER);
+            squares = v.fma(v, squares);
+        }
+        double sum = Lanes.sum(squares, scratch);
+        for (int i = whole; i < count; i++) {
+            double v = getFloat(place(x, i));
+            sum += v * v;
+        }
+        float inverse = (float) (1 / Math.sqrt(sum / count + epsilon));
+        FloatVector factor = broadcast(FLOATS, inverse);
+        for (int i = 0; i < whole; i += COUNT) {
+            fromMemorySegment(FLOATS, ALL, at(place(x, i)), ORDER)
+                    .mul(factor)
+                    .mul(fromMemorySegment(FLOATS, ALL, at(place(weight, i)), ORDER))
+                    .intoMemorySegment(ALL, at(place(destination, i)), ORDER);
+        }
+        for (int i = whole; i < count; i++) {
+            Memory.putFloat(place(destination, i), getFloat(place(x, i)) * inverse * getFloat(place(weight, i)));
+        }
+    }
+
+    static void rotate(long x, int half, long cosines, long sines) {
+        int whole = half - half % COUNT;
+        for (int i = 0; i < whole; i += COUNT) {
+            FloatVector a = fromMemorySegment(FLOATS, ALL, at(place(x, i)), ORDER);
+            FloatVector b = fromMemorySegment(FLOATS, ALL, at(place(x, i + half)), ORDER);
+            FloatVector cosine = fromMemorySegment(FLOATS, ALL, at(place(cosines, i)), ORDER);
+            FloatVector sine = fromMemorySegment(FLOATS, ALL, at(place(sines, i)), ORDER);
+            a.mul(cosine).sub(b.mul(sine)).intoMemorySegment(ALL, at(place(x, i)), ORDER);
+            b.mul(cosine).add(a.mul(sine)).intoMemorySegment(ALL, at(place(x, i + half)), ORDER);
+        }
+        for (int i = whole; i < half; i++) {
+            float a = getFloat(place(x, i));
+            float b = getFloat(place(x, i + half));
+            float cosine = getFloat(place(cosines, i));
+            float sine = getFloat(place(sines, i));
+            Memory.putFloat(place(x, i), a * cosine - b * sine);
+            Memory.putFloat(place(x, i + half), b * cosine + a * sine);
+        }
+    }
+
+    static void gate(long gate, long up, long destination, int count) {
+        int whole = count - count % COUNT;
+        for (int i = 0; i < whole; i += COUNT) {
+            FloatVector g = fromMemorySegment(FLOATS, ALL, at(place(gate, i)), ORDER);
+            FloatVector e = Exponential.of(g.neg());
+            g.div(e.add(1f))
+                    .mul(fromMemorySegment(FLOATS, ALL, at(place(up, i)), ORDER))
+                    .intoMemorySegment(ALL, at(place(destination, i)), ORDER);
+        }
+        for (int i = whole; i < count; i++) {
+            float g = getFloat(place(gate, i));
+            Memory.putFloat(place(destination, i), (float) (g / (1 + Math.exp(-g))) * getFloat(place(up, i)));
+        }
+    }
+
+    static void add(long x, long sum, int count) {
+        int whole = count - count % COUNT;
+        for (int i = 0; i < whole; i += COUNT) {
+            fromMemorySegment(FLOATS, ALL, at(place(sum, i)), ORDER)
+                    .add(fromMemorySegment(FLOATS, ALL, at(place(x, i)), ORDER))
+                    .intoMemorySegment(ALL, at(place(sum, i)), ORDER);
+        }
+        for (int i = whole; i < count; i++) {
+            Memory.putFloat(place(sum, i), getFloat(place(sum, i)) + getFloat(place(x, i)));
+        }
+    }
+
+    static void scale(long x, float factor, long destination, int count) {
+        int whole = count - count % COUNT;
+        for (int i = 0; i < whole; i += COUNT) {
+            fromMemorySegment(FLOATS, ALL, at(place(x, i)), ORDER)
+                    .mul(factor)
+                    .intoMemorySegment(ALL, at(place(destination, i)), ORDER);
+        }
+        for (int i = whole; i < count; i++) {
+            Memory.putFloat(place(destination, i), getFloat(place(x, i)) * factor);
+        }
+    }
+
+    static float exponentials(long x, int count, long scratch) {
+        int whole = count - count % COUNT;
+        FloatVector maxima = broadcast(FLOATS, Float.NEGATIVE_INFINITY);
+        for (int i = 0; i < whole; i += COUNT) {
+            maxima = maxima.max(fromMemorySegment(FLOATS, ALL, at(place(x, i)), ORDER));
+        }
+        float maximum = maxima.reduceLanes(VectorOperators.MAX);
+        for (int i = whole; i < count; i++) {
+            maximum = Math.max(maximum, getFloat(place(x, i)));
+        }
+        FloatVector sums = FloatVector.zero(FLOATS);
+        for (int i = 0; i < whole; i += COUNT) {
+            FloatVector e = Exponential.of(
+                    fromMemorySegment(FLOATS, ALL, at(place(x, i)), ORDER).sub(maximum));
+            e.intoMemorySegment(ALL, at(place(x, i)), ORDER);
+            sums = sums.add(e);
+        }
+        float sum = Lanes.sum(sums, scratch);
+        for (int i = whole; i < count; i++) {
+            float e = (float) Math.exp(getFloat(place(x, i)) - maximum);
+            Memory.putFloat(place(x, i), e);
+            sum += e;
+        }
+        return sum;
+    }
+}

@@ -1,0 +1,96 @@
+package dev.halftone.runtime.cpu;
+
+/// The verbs that treat each row by itself; the pool is asked only when there is enough to do.
+final class RowVerbs implements WorkerPool.Task {
+    private enum Verb {
+        NORMALIZE,
+        ROTATE,
+        GATE,
+        ADD,
+        COPY
+    }
+
+    /// Below this many numbers, waking a worker costs more than it brings.
+    private static final int WORTH_SPLITTING = 1 << 14;
+
+    private final Kernels kernels;
+    private final WorkerPool pool;
+    private final Scratch scratch;
+
+    private Verb verb;
+    private CpuMatrix first;
+    private CpuMatrix second;
+    private CpuMatrix third;
+    private float epsilon;
+    private int headSize;
+
+    RowVerbs(Kernels kernels, WorkerPool pool, Scratch scratch) {
+        this.kernels = kernels;
+        this.pool = pool;
+        this.scratch = scratch;
+    }
+
+    void normalize(CpuMatrix x, CpuMatrix weight, float newEpsilon, CpuMatrix destination) {
+        epsilon = newEpsilon;
+        scratch.require(kernels.lanes());
+        start(Verb.NORMALIZE, x, weight, destination);
+    }
+
+    void rotate(CpuMatrix x, int newHeadSize, CpuMatrix cosines, CpuMatrix sines) {
+        headSize = newHeadSize;
+        start(Verb.ROTATE, x, cosines, sines);
+    }
+
+    void gate(CpuMatrix gate, CpuMatrix up, CpuMatrix destination) {
+        start(Verb.GATE, gate, up, destination);
+    }
+
+    void add(CpuMatrix x, CpuMatrix sum) {
+        start(Verb.ADD, x, sum, sum);
+    }
+
+    void copy(CpuMatrix source, CpuMatrix destination) {
+        start(Verb.COPY, source, destination, destination);
+    }
+
+    private void start(Verb newVerb, CpuMatrix newFirst, CpuMatrix newSecond, CpuMatrix newThird) {
+        verb = newVerb;
+        first = newFirst;
+        second = newSecond;
+        third = newThird;
+        if ((long) first.rows() * first.columns() < WORTH_SPLITTING) {
+            run(0, 0, first.rows());
+        } else {
+            pool.split(first.rows(), this);
+        }
+    }
+
+    @Override
+    public void run(int worker, int from, int to) {
+        int columns = first.columns();
+        for (int row = from; row < to; row++) {
+            switch (verb) {
+                case NORMALIZE -> {
+                    int width = second.columns();
+                    for (int i = 0; i < columns; i += width) {
+                        kernels.normalize(
+                                first.at(row, i),
+                                second.address(),
+                                epsilon,
+                                width,
+                                third.at(row, i),
+                                scratch.of(worker));
+                    }
+                }
+                case ROTATE -> {
+                    for (int i = 0; i < columns; i += headSize) {
+                        kernels.rotate(first.at(row, i), headSize / 2, second.row(row), third.row(row));
+                    }
+                }
+                case GATE -> kernels.gate(first.row(row), second.row(row), third.row(row), columns);
+                case ADD -> kernels.add(first.row(row), second.row(row), columns);
+                case COPY -> Memory.copyFloats(first.row(row), second.row(row), columns);
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+package dev.halftone.runtime.cpu;
+
+/// The kernels on vectors of the width of [Lanes]. Nothing but this class and those it calls touches the vector module.
+final class VectorKernels implements Kernels {
+    @Override
+    public String name() {
+        return Lanes.FLOATS.vectorBitSize() + "-bit vectors";
+    }
+
+    @Override
+    public int lanes() {
+        return Lanes.COUNT;
+    }
+
+    @Override
+    public void tile(
+            long a,
+            long aRow,
+            long aStep,
+            int rows,
+            long b,
+            long bStrip,
+            long bStep,
+            int depth,
+            long c,
+            long cRow,
+            float alpha) {
+        TileKernel.tile(a, aRow, aStep, rows, b, bStrip, bStep, depth, c, cRow, alpha);
+    }
+
+    @Override
+    public void narrowTile(
+            long a, long aRow, long aStep, int rows, long b, long bStep, int depth, long c, long cRow, float alpha) {
+        TileKernel.narrowTile(a, aRow, aStep, rows, b, bStep, depth, c, cRow, alpha);
+    }
+
+    /// Four strips far apart are read side by side, because one stream alone does not keep the memory busy. Where the
+    /// quarters overlap, a strip is computed twice. The kernels do one group of strips per call, so that they are
+    /// called often and soon compiled as a whole.
+    @Override
+    public void multiplyRow(PackedWeight weight, float[] x, float[] sums, int from, int to, long y) {
+        int quarter = Math.ceilDiv(to - from, 4);
+        int last = to - 1;
+        for (int strip = from; strip < from + quarter; strip++) {
+            int second = Math.min(strip + quarter, last);
+            int third = Math.min(strip + 2 * quarter, last);
+            int fourth = Math.min(strip + 3 * quarter, last);
+            switch (weight.form) {
+                case CODES4 -> Codes4Kernel.multiplyRow(weight, x, sums, strip, second, third, fourth, y);
+                case CODES8 -> Codes8Kernel.multiplyRow(weight, x, sums, strip, second, third, fourth, y);
+                case BFLOAT16 -> BFloat16Kernel.multiplyRow(weight, x, strip, second, third, fourth, y);
+                case FLOAT32 -> Float32Kernel.multiplyRow(weight, x, strip, second, third, fourth, y);
+            }
+        }
+    }
+
+    @Override
+    public void multiplyFourRows(PackedWeight weight, float[] x, int first, int from, int to, long y, long yRow) {
+        int half = Math.ceilDiv(to - from, 2);
+        for (int strip = from; strip < from + half; strip++) {
+            int second = Math.min(strip + half, to - 1);
+            switch (weight.form) {
+                case CODES4 -> Codes4Kernel.multiplyFourRows(weight, x, first, strip, second, y, yRow);
+                case CODES8 -> Codes8Kernel.multiplyFourRows(weight, x, first, strip, second, y, yRow);
+                case BFLOAT16 -> BFloat16Kernel.multiplyFourRows(weight, x, first, strip, second, y, yRow);
+                case FLOAT32 -> Float32Kernel.multiplyFourRows(weight, x, first, strip, second, y, yRow);
+            }
+        }
+    }
+
+    @Override
+    public void restore(PackedWeight weight, int strip, int first, int count, long destination) {
+        switch (weight.form) {
+            case CODES4 -> Codes4Kernel.restore(weight, strip, first, count, destination);
+            case CODES8 -> Codes8Kernel.restore(weight, strip, first, count, destination);
+            case BFLOAT16 -> BFloat16Kernel.restore(weight, strip, first, count, destination);
+            case FLOAT32 -> Float32Kernel.restore(weight, strip, first, count, destination);
+        }
+    }
+
+    @Override
+    public void copyStrip(long from, long rowBytes, int count, long destination) {
+        Float32Kernel.copyStrip(from, rowBytes, count, destination);
+    }
+
+    @Override
+    public void normalize(long x, long weight, float epsilon, int count, long destination, long scratch) {
+        RowKernel.normalize(x, weight, epsilon, count, destination, scratch);
+    }
+
+    @Override
+    public void rotate(long x, int half, long cosines, long sines) {
+        RowKernel.rotate(x, half, cosines, sines);
+    }
+
+    @Override
+    public void gate(long gate, long up, long destination, int count) {
+        RowKernel.gate(gate, up, destination, count);
+    }
+
+    @Override
+    public void add(long x, long sum, int count) {
+        RowKernel.add(x, sum, count);
+    }
+
+    @Override
+    public void scale(long x, float factor, long destination, int count) {
+        RowKernel.scale(x, factor, destination, count);
+    }
+
+    @Override
+    public float exponentials(long x, int count, long scratch) {
+        return RowKernel.exponentials(x, count, scratch);
+    }
+}

@@ -1,0 +1,181 @@
+package dev.halftone.runtime.cpu;
+
+import dev.halftone.core.weight.DenseWeight;
+import dev.halftone.core.weight.QuantizedWeight;
+import dev.halftone.core.weight.Weight;
+import java.util.Arrays;
+
+/// Brings a weight into the order of [PackedWeight].
+final class WeightPacker {
+    // Beyond this a zero point would no longer be exact as a fraction of a float.
+    private static final int LARGEST_ZERO = 1 << 18;
+
+    private WeightPacker() {}
+
+    static PackedWeight pack(Weight weight, float[] bias, int lanes, WorkerPool pool) {
+        if (bias != null && bias.length != weight.outputs()) {
+            throw new IllegalArgumentException(
+                    "a bias of " + bias.length + " for a weight with " + weight.outputs() + " outputs");
+        }
+        PackedWeight packed = switch (weight) {
+            case DenseWeight dense -> packDense(dense, lanes, pool);
+            case QuantizedWeight quantized ->
+                hasExactFactors(quantized)
+                        ? packCodes(quantized, lanes, pool)
+                        : packFloats(quantized, WeightForm.FLOAT32, lanes, pool);
+        };
+        if (bias != null) {
+            Memory.copyFloats(bias, 0, packed.bias(0), bias.length);
+        }
+        return packed;
+    }
+
+    private static PackedWeight packDense(DenseWeight weight, int lanes, WorkerPool pool) {
+        return switch (weight.tensor().type()) {
+            case BF16 -> packFloats(weight, WeightForm.BFLOAT16, lanes, pool);
+            // No kernel widens float16 as cheaply as bfloat16; float32 holds it exactly.
+            case F16, F32, F64 -> packFloats(weight, WeightForm.FLOAT32, lanes, pool);
+            case I64, I32, I16, I8, U8, BOOL ->
+                throw new IllegalArgumentException(
+                        "no floats in " + weight.tensor().type());
+        };
+    }
+
+    private static PackedWeight packFloats(Weight weight, WeightForm form, int lanes, WorkerPool pool) {
+        int inputs = weight.inputs();
+        int padded = Math.ceilDiv(inputs, form.fields) * form.fields;
+        int[] columns = null;
+        if (padded != inputs) {
+            columns = new int[padded];
+            Arrays.setAll(columns, i -> i < inputs ? i : -1);
+        }
+        PackedWeight packed = new PackedWeight(form, weight.outputs(), inputs, lanes, 1, padded, columns, true);
+        pool.split(packed.strips, (worker, from, to) -> {
+            float[] row = new float[padded];
+            for (int output = from * lanes; output < Math.min(to * lanes, weight.outputs()); output++) {
+                weight.restoreRow(output, row, 0);
+                for (int k = 0; k < packed.wordsPerStrip(); k++) {
+                    int word = form == WeightForm.FLOAT32
+                            ? Float.floatToRawIntBits(row[k])
+                            : Float.floatToRawIntBits(row[2 * k]) >>> 16
+                                    | Float.floatToRawIntBits(row[2 * k + 1]) & 0xFFFF0000;
+                    Memory.putInt(wordAddress(packed, output, k), word);
+                }
+            }
+        });
+        return packed;
+    }
+
+    /// Address of word `k` of `output`.
+    static long wordAddress(PackedWeight packed, int output, int k) {
+        return packed.words(output / packed.lanes)
+                + (long) k * packed.vectorBytes()
+                + (long) (output % packed.lanes) * Integer.BYTES;
+    }
+
+    /// A scale so large that a multiple of it overflows, or an absurd zero point, is bound as float32 instead.
+    private static boolean hasExactFactors(QuantizedWeight weight) {
+        float span = form(weight).span();
+        for (float scale : weight.scales()) {
+            if (!Float.isFinite(scale * span)) {
+                return false;
+            }
+        }
+        for (int zero : weight.zeros()) {
+            if (zero <= -LARGEST_ZERO || zero >= LARGEST_ZERO) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private static WeightForm form(QuantizedWeight weight) {
+        return weight.scheme().bits() <= 4 ? WeightForm.CODES4 : WeightForm.CODES8;
+    }
+
+    private static PackedWeight packCodes(QuantizedWeight weight, int lanes, WorkerPool pool) {
+        WeightForm form = form(weight);
+        int groups = weight.groups();
+        int[] places = places(weight, form.fields);
+        boolean identity = isIdentity(places, weight.inputs());
+        int firstZero = weight.zeros()[0];
+        boolean oneCentre = Arrays.stream(weight.zeros()).allMatch(zero -> zero == firstZero);
+        PackedWeight packed = new PackedWeight(
+                form,
+                weight.outputs(),
+                weight.inputs(),
+                lanes,
+                groups,
+                places.length / groups,
+                identity ? null : places,
+                oneCentre);
+        if (oneCentre) {
+            for (int lane = 0; lane < lanes; lane++) {
+                Memory.putFloat(packed.centres(0) + (long) lane * Float.BYTES, 1 + firstZero / form.span());
+            }
+        }
+        pool.split(packed.strips, (worker, from, to) -> {
+            for (int output = from * lanes; output < Math.min(to * lanes, weight.outputs()); output++) {
+                packCells(weight, packed, output);
+                packRow(weight, packed, places, output);
+            }
+        });
+        return packed;
+    }
+
+    private static void packCells(QuantizedWeight weight, PackedWeight packed, int output) {
+        int strip = output / packed.lanes;
+        long lane = (long) (output % packed.lanes) * Float.BYTES;
+        float span = packed.form.span();
+        for (int group = 0; group < packed.groups; group++) {
+            int cell = output * packed.groups + group;
+            long at = (long) group * packed.vectorBytes() + lane;
+            Memory.putFloat(packed.factors(strip) + at, weight.scales()[cell] * span);
+            if (packed.centreStep() != 0) {
+                Memory.putFloat(packed.centres(strip) + at, 1 + weight.zeros()[cell] / span);
+            }
+        }
+    }
+
+    private static void packRow(QuantizedWeight weight, PackedWeight packed, int[] places, int output) {
+        WeightForm form = packed.form;
+        int row = output * weight.inputs();
+        for (int k = 0; k < packed.wordsPerStrip(); k++) {
+            int word = 0;
+            for (int field = 0; field < form.fields; field++) {
+                int column = places[k * form.fields + field];
+                int code = column < 0 ? 0 : weight.codes()[row + column] & 0xFF;
+                word |= Integer.rotateLeft(code, form.shift() + field * form.bits);
+            }
+            Memory.putInt(wordAddress(packed, output, k), word);
+        }
+    }
+
+    /// Columns group by group, each group in ascending order and padded with -1 to the same multiple of `fields`.
+    private static int[] places(QuantizedWeight weight, int fields) {
+        int groups = weight.groups();
+        int[] sizes = new int[groups];
+        for (int i = 0; i < weight.inputs(); i++) {
+            sizes[weight.group(i)]++;
+        }
+        int longest = Arrays.stream(sizes).max().orElseThrow();
+        int length = Math.ceilDiv(longest, fields) * fields;
+        int[] places = new int[Math.multiplyExact(groups, length)];
+        Arrays.fill(places, -1);
+        int[] filled = new int[groups];
+        for (int i = 0; i < weight.inputs(); i++) {
+            int group = weight.group(i);
+            places[group * length + filled[group]++] = i;
+        }
+        return places;
+    }
+
+    private static boolean isIdentity(int[] places, int inputs) {
+        for (int i = 0; i < places.length; i++) {
+            if (places[i] != i) {
+                return false;
+            }
+        }
+        return places.length == inputs;
+    }
+}

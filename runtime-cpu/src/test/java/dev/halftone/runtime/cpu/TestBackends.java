@@ -1,0 +1,29 @@
+package dev.halftone.runtime.cpu;
+
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.junit.jupiter.api.Assumptions;
+
+/// Backends for tests; a vector width that this processor lacks skips the suite and says so once.
+final class TestBackends {
+    private static final AtomicBoolean MENTIONED = new AtomicBoolean();
+
+    private TestBackends() {}
+
+    static CpuBackend open(int threads) {
+        requireWidth();
+        return new CpuBackend(threads);
+    }
+
+    static void requireWidth() {
+        String requested = VectorWidth.requested();
+        if (requested == null || requested.equals(VectorWidth.SCALAR)) {
+            return;
+        }
+        boolean wide = Integer.parseInt(requested) > Lanes.preferredBits();
+        if (wide && MENTIONED.compareAndSet(false, true)) {
+            System.out.println("Skipped: tests with vectors of " + requested + " bits; this processor's widest have "
+                    + Lanes.preferredBits());
+        }
+        Assumptions.assumeFalse(wide, "no vectors of " + requested + " bits");
+    }
+}
