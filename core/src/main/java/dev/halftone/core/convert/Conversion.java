@@ -20,8 +20,6 @@ import java.util.function.Function;
 /// | GGUF file with linears in Q4_0 or Q8_0 | packed directory, the same codes | [#toPacked] |
 /// | directory dense or packed | GGUF file | [#toGguf] |
 public final class Conversion {
-    static final String TOOL = "halftone:0.1.0";
-
     private Conversion() {}
 
     /// Writes `source`, a GGUF file or a model directory, as a directory in floating point.

@@ -18,6 +18,7 @@ import dev.halftone.core.layout.GgufRounding;
 import dev.halftone.core.layout.GptqLayout;
 import dev.halftone.core.layout.PackedLayout;
 import dev.halftone.core.model.LlamaConfig;
+import dev.halftone.core.quantize.QuantizationRun;
 import dev.halftone.core.tensor.DType;
 import dev.halftone.core.tensor.Tensor;
 import dev.halftone.core.weight.QuantizationScheme;
@@ -220,7 +221,7 @@ public final class GgufImport {
             ObjectNode section = packing.layout()
                     .config(
                             packing.scheme(),
-                            Conversion.TOOL,
+                            QuantizationRun.TOOL,
                             Map.of("converted_from", packing.stored().name()),
                             dense);
             configuration.set("quantization_config", section);
