@@ -18,7 +18,7 @@ import org.junit.jupiter.api.Test;
 class RoomsTest {
     /// The first is the root package itself.
     private static final List<String> ROOMS =
-            List.of("", "tensor", "checkpoint", "weight", "layout", "compute", "model", "quantize");
+            List.of("", "tensor", "checkpoint", "weight", "layout", "compute", "model", "quantize", "convert");
 
     /// A mention of a package of core, in an import or spelled out in the code.
     private static final Pattern MENTION = Pattern.compile("\\bdev\\.halftone\\.core(?:\\.([a-z]+))?\\.[A-Z]");

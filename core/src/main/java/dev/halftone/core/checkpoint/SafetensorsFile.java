@@ -84,7 +84,7 @@ public final class SafetensorsFile {
     }
 
     /// What a failed download leaves under the name of a weight file.
-    private static void refuseImpostor(Path file, MemorySegment contents) {
+    static void refuseImpostor(Path file, MemorySegment contents) {
         byte[] first =
                 contents.asSlice(0, Math.min(SNIFFED, contents.byteSize())).toArray(ValueLayout.JAVA_BYTE);
         String text = new String(first, StandardCharsets.ISO_8859_1).strip().toLowerCase(Locale.ROOT);
