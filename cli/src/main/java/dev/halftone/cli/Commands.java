@@ -13,6 +13,7 @@ enum Commands {
     QUANTIZE("Rounds the weights of a model to few bits."),
     PERPLEXITY("Scores a model on a text."),
     RUN("Lets a model answer or continue a prompt."),
+    CONVERT("Turns a model into another file format."),
     INSPECT("Tells what a model folder holds."),
     DEMO("Quantizes a tiny model with every method and compares."),
     DOCTOR("Checks this machine and says what to mend.");
@@ -42,6 +43,7 @@ enum Commands {
             case QUANTIZE -> new QuantizeCommand();
             case PERPLEXITY -> new PerplexityCommand();
             case RUN -> new RunCommand();
+            case CONVERT -> new ConvertCommand();
             case INSPECT -> new InspectCommand();
             case DEMO -> new DemoCommand();
             case DOCTOR -> new DoctorCommand();
