@@ -21,6 +21,8 @@ import java.util.Arrays;
 final class CalibrationSamples implements AutoCloseable {
     /// Tokens that are run at once: enough to keep a matrix product busy, few enough for the scratch to be small.
     private static final int ROWS = 2048;
+    /// Rows of hidden states that are compared on the host at a time.
+    private static final int DIFFERENCE_ROWS = 256;
 
     private final Backend backend;
     private final LlamaConfig config;
@@ -103,8 +105,15 @@ final class CalibrationSamples implements AutoCloseable {
     /// the first, and accumulates them. The linears that stand between the two must have been bound.
     ///
     /// @param statistics receive the inputs; null if nobody needs them
+    /// @param twin       the same windows in the float model, at the same site already, to be shown beside these;
+    ///                   null if nobody needs them
     /// @param afterBatch run after each of the [#batches]
-    void advance(DecoderBlock block, InputSite site, InputStatistics statistics, Runnable afterBatch) {
+    void advance(
+            DecoderBlock block,
+            InputSite site,
+            InputStatistics statistics,
+            CalibrationSamples twin,
+            Runnable afterBatch) {
         int width = site.width(config);
         for (int first = 0; first < facts.samples(); first += windowsAtOnce) {
             int windows = Math.min(windowsAtOnce, facts.samples() - first);
@@ -129,11 +138,34 @@ final class CalibrationSamples implements AutoCloseable {
                     block.activate(before, workspace, output);
                 }
             }
-            if (statistics != null) {
+            if (twin != null) {
+                statistics.add(output, twin.inputs.view(firstRow, rows, 0, width));
+                if (statistics.wantsStates()) {
+                    addStates(statistics, output, states, twin.hidden.rows(firstRow, rows));
+                }
+            } else if (statistics != null) {
                 statistics.add(output);
             }
             backend.copy(output, input);
             afterBatch.run();
+        }
+    }
+
+    private void addStates(InputStatistics statistics, Matrix input, Matrix states, Matrix floatStates) {
+        int width = config.hidden();
+        float[] own = new float[Math.min(DIFFERENCE_ROWS, states.rows()) * width];
+        float[] meant = new float[own.length];
+        try (Matrix difference = backend.allocate(own.length / width, width)) {
+            for (int first = 0; first < states.rows(); first += DIFFERENCE_ROWS) {
+                int count = Math.min(DIFFERENCE_ROWS, states.rows() - first);
+                backend.copyOut(states.rows(first, count), own, 0);
+                backend.copyOut(floatStates.rows(first, count), meant, 0);
+                for (int i = 0; i < count * width; i++) {
+                    meant[i] -= own[i];
+                }
+                backend.copyIn(meant, 0, difference.rows(0, count));
+                statistics.addStates(input.rows(first, count), difference.rows(0, count));
+            }
         }
     }
 

@@ -52,58 +52,78 @@ final class LayerLoop {
             }
             return reports;
         }
-        try (CalibrationSamples samples = new CalibrationSamples(checkpoint, plan.config(), calibration, backend)) {
-            if (plan.recipe().transforms().isEmpty()) {
-                for (int layer = 0; layer < plan.config().layers(); layer++) {
-                    try (FoldedBlock unchanged = new FoldedBlock(checkpoint, weights, plan.config(), layer)) {
-                        quantizeBlock(layer, unchanged, samples);
-                    }
-                }
-                return reports;
-            }
-            try (FoldSearch search =
-                    new FoldSearch(checkpoint, weights, plan.config(), plan.recipe(), calibration.facts(), backend)) {
-                for (int layer = 0; layer < plan.config().layers(); layer++) {
-                    try (FoldedBlock folded = search.fold(layer, samples, () -> {
-                        requireNotCancelled.run();
-                        progress.probed();
-                    })) {
-                        quantizeBlock(layer, folded, samples);
-                    }
+        try (CalibrationSamples samples = new CalibrationSamples(checkpoint, plan.config(), calibration, backend);
+                FloatTwin twin =
+                        needsTwin() ? new FloatTwin(checkpoint, weights, plan.config(), calibration, backend) : null;
+                FoldSearch search = plan.recipe().transforms().isEmpty()
+                        ? null
+                        : new FoldSearch(
+                                checkpoint, weights, plan.config(), plan.recipe(), calibration.facts(), backend)) {
+            for (int layer = 0; layer < plan.config().layers(); layer++) {
+                try (FoldedBlock folded = search == null
+                        ? new FoldedBlock(checkpoint, weights, plan.config(), layer)
+                        : search.fold(layer, samples, step(progress::probed))) {
+                    quantizeBlock(layer, folded, samples, twin);
                 }
             }
         }
         return reports;
     }
 
-    private void quantizeBlock(int layer, FoldedBlock folded, CalibrationSamples samples) throws IOException {
+    private boolean needsTwin() {
+        WeightQuantizer quantizer = plan.recipe().quantizer();
+        return quantizer.needsMoments() && quantizer.needsFloatInputs();
+    }
+
+    /// What is done after each batch: look whether to stop, then tell of the progress.
+    private Runnable step(Runnable tell) {
+        return () -> {
+            requireNotCancelled.run();
+            tell.run();
+        };
+    }
+
+    private void quantizeBlock(int layer, FoldedBlock folded, CalibrationSamples samples, FloatTwin twin)
+            throws IOException {
         for (Tensor tensor : folded.replaced().values()) {
             output.replace(tensor);
         }
         try (DecoderBlock block =
                 DecoderBlock.withoutLinears(plan.config(), layer, weights, checkpoint, backend, folded.replaced())) {
+            if (twin != null) {
+                twin.enter(layer);
+            }
             for (InputSite site : InputSite.values()) {
-                quantizeSite(layer, site, block, folded, samples);
+                quantizeSite(layer, site, block, folded, samples, twin);
             }
             // Nothing reads what the last block puts out.
             if (layer + 1 < plan.config().layers()) {
-                samples.leave(block, () -> {
-                    requireNotCancelled.run();
-                    progress.left(samples.batches());
-                });
+                Runnable afterBatch = step(() -> progress.left(samples.batches()));
+                samples.leave(block, afterBatch);
+                if (twin != null) {
+                    twin.leave(afterBatch);
+                }
             }
         }
     }
 
     private void quantizeSite(
-            int layer, InputSite site, DecoderBlock block, FoldedBlock folded, CalibrationSamples samples)
+            int layer,
+            InputSite site,
+            DecoderBlock block,
+            FoldedBlock folded,
+            CalibrationSamples samples,
+            FloatTwin twin)
             throws IOException {
-        boolean needed = plan.recipe().quantizer().needsMoments();
-        try (InputStatistics statistics = needed ? new InputStatistics(site.width(plan.config()), backend) : null) {
-            samples.advance(block, site, statistics, () -> {
-                requireNotCancelled.run();
-                progress.advanced(site, samples.batches());
-            });
+        try (InputStatistics statistics = statistics(site, twin)) {
+            Runnable afterBatch = step(() -> progress.advanced(site, samples.batches()));
+            if (twin != null) {
+                twin.advance(site, afterBatch);
+            }
+            samples.advance(block, site, statistics, twin == null ? null : twin.samples(), afterBatch);
+            if (twin != null && folded.divisors(site) != null) {
+                statistics.divideFloatInputs(folded.divisors(site));
+            }
             for (LinearTask linear : plan.linears(layer, site)) {
                 try (Arena arena = Arena.ofShared()) {
                     Weight weight = folded.weight(linear.linear(), arena);
@@ -111,6 +131,17 @@ final class LayerLoop {
                 }
             }
         }
+    }
+
+    /// Empty statistics of a site; null if the method needs none.
+    private InputStatistics statistics(InputSite site, FloatTwin twin) {
+        int width = site.width(plan.config());
+        if (twin != null) {
+            boolean addsToStates = site == InputSite.ATTENTION_OUTPUT || site == InputSite.MLP_OUTPUT;
+            boolean states = addsToStates && plan.recipe().quantizer().needsFloatStates();
+            return InputStatistics.withFloatInputs(width, states ? plan.config().hidden() : 0, backend);
+        }
+        return plan.recipe().quantizer().needsMoments() ? new InputStatistics(width, backend) : null;
     }
 
     private QuantizedWeight quantize(LinearTask linear, Weight weight, InputStatistics statistics) throws IOException {
