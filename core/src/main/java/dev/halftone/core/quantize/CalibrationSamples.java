@@ -13,6 +13,7 @@ import dev.halftone.core.model.Workspace;
 import dev.halftone.core.tensor.Tensor;
 import dev.halftone.core.weight.DenseWeight;
 import java.util.Arrays;
+import java.util.function.Consumer;
 
 /// The calibration windows on their way through the model: their hidden states, and the inputs of one site at a time.
 /// Between two sites stand the linears that read the first: once these are quantized, [#advance] computes the inputs
@@ -134,6 +135,15 @@ final class CalibrationSamples implements AutoCloseable {
             }
             backend.copy(output, input);
             afterBatch.run();
+        }
+    }
+
+    /// Hands out the inputs that [#advance] has just computed, `[length, width]` for each window.
+    ///
+    /// @param width of the site
+    void forEachWindow(int width, Consumer<Matrix> visitor) {
+        for (int sample = 0; sample < facts.samples(); sample++) {
+            visitor.accept(inputs.view(sample * facts.length(), facts.length(), 0, width));
         }
     }
 

@@ -6,6 +6,7 @@ import dev.halftone.core.layout.LinearWeights;
 import dev.halftone.core.model.DecoderBlock;
 import dev.halftone.core.model.InputSite;
 import dev.halftone.core.tensor.Tensor;
+import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.QuantizedWeight;
 import dev.halftone.core.weight.Weight;
 import java.io.IOException;
@@ -48,7 +49,7 @@ final class LayerLoop {
     List<LinearReport> run(Calibration calibration) throws IOException {
         if (plan.calibration() == null) {
             for (LinearTask linear : plan.linears()) {
-                quantize(linear, weights.weight(linear.name()), null);
+                quantize(linear, weights.weight(linear.name()), null, schemeWithoutSamples());
             }
             return reports;
         }
@@ -98,22 +99,44 @@ final class LayerLoop {
     private void quantizeSite(
             int layer, InputSite site, DecoderBlock block, FoldedBlock folded, CalibrationSamples samples)
             throws IOException {
+        int width = site.width(plan.config());
+        InputRounding rounding = plan.recipe().inputs();
+        boolean rounded = rounding.kind() != ActivationScheme.Kind.NONE;
         boolean needed = plan.recipe().quantizer().needsMoments();
-        try (InputStatistics statistics = needed ? new InputStatistics(site.width(plan.config()), backend) : null) {
-            samples.advance(block, site, statistics, () -> {
+        try (InputStatistics statistics = needed ? new InputStatistics(width, backend) : null) {
+            // Inputs that will be rounded are taken rounded, which some can be only when all have been seen.
+            samples.advance(block, site, rounded ? null : statistics, () -> {
                 requireNotCancelled.run();
                 progress.advanced(site, samples.batches());
             });
+            ActivationScheme activations = ActivationScheme.NONE;
+            if (rounded) {
+                RoundedInputs inputs = new RoundedInputs(width, backend);
+                activations = inputs.scheme(rounding, plan.recipe().scheme(), samples, "layer " + layer + ", " + site);
+                if (needed) {
+                    inputs.addTo(statistics, activations, samples);
+                }
+            }
             for (LinearTask linear : plan.linears(layer, site)) {
                 try (Arena arena = Arena.ofShared()) {
                     Weight weight = folded.weight(linear.linear(), arena);
-                    block.bind(linear.linear(), quantize(linear, weight, statistics));
+                    block.bind(linear.linear(), quantize(linear, weight, statistics, activations));
                 }
             }
         }
     }
 
-    private QuantizedWeight quantize(LinearTask linear, Weight weight, InputStatistics statistics) throws IOException {
+    private ActivationScheme schemeWithoutSamples() {
+        return switch (plan.recipe().inputs().kind()) {
+            case NONE -> ActivationScheme.NONE;
+            case PER_TOKEN -> ActivationScheme.PER_TOKEN;
+            case PER_TENSOR -> throw new IllegalStateException("the scales of inputs come from calibration");
+        };
+    }
+
+    private QuantizedWeight quantize(
+            LinearTask linear, Weight weight, InputStatistics statistics, ActivationScheme activations)
+            throws IOException {
         requireNotCancelled.run();
         long begin = System.nanoTime();
         Quantized quantized = plan.recipe()
@@ -127,10 +150,11 @@ final class LayerLoop {
                 quantized.error(),
                 quantized.attempts(),
                 (System.nanoTime() - begin) / 1e9);
-        output.write(linear, quantized.weight());
+        QuantizedWeight codes = quantized.weight().withActivations(activations);
+        output.write(linear, codes);
         reports.add(report);
         listener.quantized(report);
         progress.finished(linear);
-        return quantized.weight();
+        return codes;
     }
 }
