@@ -6,6 +6,7 @@ import dev.halftone.core.quantize.WeightQuantizer;
 import dev.halftone.gptq.ColumnOrder;
 import dev.halftone.gptq.GptqOptions;
 import dev.halftone.gptq.GptqQuantizer;
+import dev.halftone.gptq.Target;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
@@ -19,7 +20,7 @@ enum Method {
             return new RoundToNearest();
         }
     },
-    GPTQ(List.of("--damping", "--order")) {
+    GPTQ(List.of("--damping", "--order", "--target", "--sweeps")) {
         @Override
         WeightQuantizer create(Settings settings) {
             GptqOptions options = GptqOptions.DEFAULT;
@@ -30,29 +31,43 @@ enum Method {
                 }
                 options = options.withDamping(damping);
             }
-            return new GptqQuantizer(settings.order() == null ? options : options.withOrder(order(settings.order())));
+            if (settings.order() != null) {
+                options = options.withOrder(constant(ColumnOrder.class, "order", settings.order(), "group-aware"));
+            }
+            if (settings.target() != null) {
+                options = options.withTarget(constant(Target.class, "target", settings.target(), "float-outputs"));
+            }
+            if (settings.sweeps() != null) {
+                if (settings.sweeps() < 0) {
+                    throw Usage.fault("--sweeps must not be negative, found " + settings.sweeps(), "--sweeps 4");
+                }
+                options = options.withSweeps(settings.sweeps());
+            }
+            return new GptqQuantizer(options);
         }
 
-        private static ColumnOrder order(String word) {
-            for (ColumnOrder order : ColumnOrder.values()) {
-                if (spelled(order).equals(word)) {
-                    return order;
+        private static <E extends Enum<E>> E constant(Class<E> type, String option, String word, String example) {
+            E[] constants = type.getEnumConstants();
+            for (E constant : constants) {
+                if (spelled(constant).equals(word)) {
+                    return constant;
                 }
             }
-            String known =
-                    Arrays.stream(ColumnOrder.values()).map(Method::spelled).collect(Collectors.joining(", "));
-            throw Usage.fault("order '" + word + "' is unknown; known: " + known, "--order group-aware");
+            String known = Arrays.stream(constants).map(Method::spelled).collect(Collectors.joining(", "));
+            throw Usage.fault(option + " '" + word + "' is unknown; known: " + known, "--" + option + " " + example);
         }
     };
 
     /// What a command line says about methods; null where it says nothing.
-    record Settings(Double damping, String order) {
-        static final Settings DEFAULT = new Settings(null, null);
+    record Settings(Double damping, String order, String target, Integer sweeps) {
+        static final Settings DEFAULT = new Settings(null, null, null, null);
 
         /// @throws HalftoneException for an option that another method has
         void requireOnly(Method method) {
             requireIf(damping != null, "--damping", method);
             requireIf(order != null, "--order", method);
+            requireIf(target != null, "--target", method);
+            requireIf(sweeps != null, "--sweeps", method);
         }
 
         private static void requireIf(boolean given, String option, Method method) {

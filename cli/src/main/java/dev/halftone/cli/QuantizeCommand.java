@@ -77,6 +77,21 @@ final class QuantizeCommand implements Command {
             description = "gptq: natural, activation or group-aware. Default: group-aware.")
     String order;
 
+    @Option(
+            names = "--target",
+            paramLabel = "NAME",
+            description = "gptq: what outputs should come near to, same-inputs (what the float weight makes of the same"
+                    + " inputs), float-outputs (those of the float model; takes twice the time) or float-states (also"
+                    + " takes back how far the hidden states have drifted)."
+                    + " Default: same-inputs.")
+    String target;
+
+    @Option(
+            names = "--sweeps",
+            paramLabel = "N",
+            description = "gptq: rounds of coordinate descent over the finished codes. Default: 4.")
+    Integer sweeps;
+
     @Option(names = "--force", description = "Start even if the memory estimate says no.")
     boolean force;
 
@@ -88,7 +103,7 @@ final class QuantizeCommand implements Command {
     @Override
     public int run(Console console, Interruption interruption) throws IOException {
         Method chosen = Method.of(method);
-        Method.Settings settings = new Method.Settings(damping, order);
+        Method.Settings settings = new Method.Settings(damping, order, target, sweeps);
         settings.requireOnly(chosen);
         WeightQuantizer quantizer = chosen.create(settings);
         LlamaConfig config;

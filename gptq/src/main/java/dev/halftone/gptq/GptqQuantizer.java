@@ -10,6 +10,7 @@ import dev.halftone.core.quantize.RoundToNearest;
 import dev.halftone.core.quantize.WeightQuantizer;
 import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.core.weight.Weight;
+import java.lang.foreign.Arena;
 import java.util.Locale;
 import java.util.SortedMap;
 import java.util.TreeMap;
@@ -22,6 +23,9 @@ public final class GptqQuantizer implements WeightQuantizer {
 
     /// What a factor depends on besides the moments.
     private record FactorKey(double damping, ColumnOrder order, int groupLength) {}
+
+    /// The same, for the shift of the target.
+    private record ShiftKey(double damping, ColumnOrder order, int groupLength) {}
 
     private final GptqOptions options;
 
@@ -45,6 +49,8 @@ public final class GptqQuantizer implements WeightQuantizer {
                 options.order() == ColumnOrder.ACTIVATION || options.grid() == GridRule.RANGE
                         ? "range"
                         : "output-error");
+        settings.put("descent_sweeps", options.sweeps());
+        settings.put("target", options.target().name().toLowerCase(Locale.ROOT).replace('_', '-'));
         settings.put("act_group_aware", options.order() == ColumnOrder.GROUP_AWARE);
         settings.put("static_groups", options.order() == ColumnOrder.ACTIVATION);
         return settings;
@@ -53,6 +59,16 @@ public final class GptqQuantizer implements WeightQuantizer {
     @Override
     public boolean needsMoments() {
         return true;
+    }
+
+    @Override
+    public boolean needsFloatInputs() {
+        return options.target() != Target.SAME_INPUTS;
+    }
+
+    @Override
+    public boolean needsFloatStates() {
+        return options.target() == Target.FLOAT_STATES;
     }
 
     public GptqOptions options() {
@@ -68,9 +84,16 @@ public final class GptqQuantizer implements WeightQuantizer {
                 new FactorKey(options.damping(), options.order(), groupLength),
                 InverseFactor.class,
                 () -> InverseFactor.of(linear, statistics.moments(), groupLength, options, backend));
-        GptqSolver.Solution solution;
-        try {
-            solution = GptqSolver.solve(weight, scheme, factor, options, backend);
+        try (Arena arena = Arena.ofShared()) {
+            Weight target = weight;
+            if (needsFloatInputs()) {
+                FloatTarget shift = statistics.derived(
+                        new ShiftKey(options.damping(), options.order(), groupLength),
+                        FloatTarget.class,
+                        () -> FloatTarget.of(statistics, factor, backend));
+                target = shift.of(weight, arena, backend);
+            }
+            return solve(target, scheme, factor, statistics, backend);
         } catch (ArithmeticException e) {
             throw new HalftoneException(
                     HalftoneException.Kind.NUMERICS,
@@ -80,11 +103,26 @@ public final class GptqQuantizer implements WeightQuantizer {
                     "more damping, or more varied calibration text",
                     e);
         }
-        return new Quantized(
-                solution.weight(), compare(weight, solution, scheme, statistics, backend), factor.attempts());
     }
 
-    /// Sets the solver's error beside the size of the outputs and the error of plain rounding.
+    private Quantized solve(
+            Weight target,
+            QuantizationScheme scheme,
+            InverseFactor factor,
+            InputStatistics statistics,
+            Backend backend) {
+        GptqSolver.Solution solution = GptqSolver.solve(target, scheme, factor, options, backend);
+        if (options.sweeps() > 0) {
+            CodeDescent descent = new CodeDescent(
+                    target, solution.weight(), statistics.moments(), factor.added(), factor.dead(), backend);
+            solution = new GptqSolver.Solution(solution.weight(), descent.run(options.sweeps()));
+        }
+        return new Quantized(
+                solution.weight(), compare(target, solution, scheme, statistics, backend), factor.attempts());
+    }
+
+    /// Sets the solver's error beside the size of the outputs and the error of plain rounding; all of them are those of
+    /// the target.
     private static QuantizationError compare(
             Weight weight,
             GptqSolver.Solution solution,

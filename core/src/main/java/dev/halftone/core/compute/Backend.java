@@ -71,6 +71,9 @@ public interface Backend extends AutoCloseable {
     /// `gram += xᵀ·x` for `x` `[n, d]` and `gram` `[d, d]`; both triangles are kept.
     void addGram(Matrix x, Matrix gram);
 
+    /// `sum += aᵀ·b` for `a` `[n, p]`, `b` `[n, q]` and `sum` `[p, q]`.
+    void addTransposedProduct(Matrix a, Matrix b, Matrix sum);
+
     /// `c -= a·b`.
     void subtractProduct(Matrix a, Matrix b, Matrix c);
 

@@ -347,6 +347,24 @@ public final class ReferenceBackend implements Backend {
     }
 
     @Override
+    public void addTransposedProduct(Matrix a, Matrix b, Matrix sum) {
+        Host left = host(a);
+        Host right = host(b);
+        Host out = host(sum);
+        require(left.rows == right.rows, "addTransposedProduct", a, b);
+        require(out.rows == left.columns && out.columns == right.columns, "addTransposedProduct", a, sum);
+        for (int i = 0; i < out.rows; i++) {
+            for (int j = 0; j < out.columns; j++) {
+                double total = out.get(i, j);
+                for (int row = 0; row < left.rows; row++) {
+                    total += (double) left.get(row, i) * right.get(row, j);
+                }
+                out.set(i, j, total);
+            }
+        }
+    }
+
+    @Override
     public void subtractProduct(Matrix a, Matrix b, Matrix c) {
         require(a.columns() == b.rows(), "subtractProduct", a, b);
         require(c.rows() == a.rows() && c.columns() == b.columns(), "subtractProduct", a, c);

@@ -53,69 +53,97 @@ final class LayerLoop {
             }
             return reports;
         }
-        try (CalibrationSamples samples = new CalibrationSamples(checkpoint, plan.config(), calibration, backend)) {
-            if (plan.recipe().transforms().isEmpty()) {
-                for (int layer = 0; layer < plan.config().layers(); layer++) {
-                    try (FoldedBlock unchanged = new FoldedBlock(checkpoint, weights, plan.config(), layer)) {
-                        quantizeBlock(layer, unchanged, samples);
-                    }
-                }
-                return reports;
-            }
-            try (FoldSearch search =
-                    new FoldSearch(checkpoint, weights, plan.config(), plan.recipe(), calibration.facts(), backend)) {
-                for (int layer = 0; layer < plan.config().layers(); layer++) {
-                    try (FoldedBlock folded = search.fold(layer, samples, () -> {
-                        requireNotCancelled.run();
-                        progress.probed();
-                    })) {
-                        quantizeBlock(layer, folded, samples);
-                    }
+        try (CalibrationSamples samples = new CalibrationSamples(checkpoint, plan.config(), calibration, backend);
+                FloatTwin twin =
+                        needsTwin() ? new FloatTwin(checkpoint, weights, plan.config(), calibration, backend) : null;
+                FoldSearch search = plan.recipe().transforms().isEmpty()
+                        ? null
+                        : new FoldSearch(
+                                checkpoint, weights, plan.config(), plan.recipe(), calibration.facts(), backend)) {
+            for (int layer = 0; layer < plan.config().layers(); layer++) {
+                try (FoldedBlock folded = search == null
+                        ? new FoldedBlock(checkpoint, weights, plan.config(), layer)
+                        : search.fold(layer, samples, step(progress::probed))) {
+                    quantizeBlock(layer, folded, samples, twin);
                 }
             }
         }
         return reports;
     }
 
-    private void quantizeBlock(int layer, FoldedBlock folded, CalibrationSamples samples) throws IOException {
+    private boolean needsTwin() {
+        WeightQuantizer quantizer = plan.recipe().quantizer();
+        return quantizer.needsMoments() && quantizer.needsFloatInputs();
+    }
+
+    /// What is done after each batch: look whether to stop, then tell of the progress.
+    private Runnable step(Runnable tell) {
+        return () -> {
+            requireNotCancelled.run();
+            tell.run();
+        };
+    }
+
+    private void quantizeBlock(int layer, FoldedBlock folded, CalibrationSamples samples, FloatTwin twin)
+            throws IOException {
         for (Tensor tensor : folded.replaced().values()) {
             output.replace(tensor);
         }
         try (DecoderBlock block =
                 DecoderBlock.withoutLinears(plan.config(), layer, weights, checkpoint, backend, folded.replaced())) {
+            if (twin != null) {
+                twin.enter(layer);
+            }
             for (InputSite site : InputSite.values()) {
-                quantizeSite(layer, site, block, folded, samples);
+                quantizeSite(layer, site, block, folded, samples, twin);
             }
             // Nothing reads what the last block puts out.
             if (layer + 1 < plan.config().layers()) {
-                samples.leave(block, () -> {
-                    requireNotCancelled.run();
-                    progress.left(samples.batches());
-                });
+                Runnable afterBatch = step(() -> progress.left(samples.batches()));
+                samples.leave(block, afterBatch);
+                if (twin != null) {
+                    twin.leave(afterBatch);
+                }
             }
         }
     }
 
     private void quantizeSite(
-            int layer, InputSite site, DecoderBlock block, FoldedBlock folded, CalibrationSamples samples)
+            int layer,
+            InputSite site,
+            DecoderBlock block,
+            FoldedBlock folded,
+            CalibrationSamples samples,
+            FloatTwin twin)
             throws IOException {
-        int width = site.width(plan.config());
         InputRounding rounding = plan.recipe().inputs();
         boolean rounded = rounding.kind() != ActivationScheme.Kind.NONE;
-        boolean needed = plan.recipe().quantizer().needsMoments();
-        try (InputStatistics statistics = needed ? new InputStatistics(width, backend) : null) {
-            // Inputs that will be rounded are taken rounded, which some can be only when all have been seen.
-            samples.advance(block, site, rounded ? null : statistics, () -> {
-                requireNotCancelled.run();
-                progress.advanced(site, samples.batches());
-            });
+        try (InputStatistics statistics = statistics(site, twin)) {
+            Runnable afterBatch = step(() -> progress.advanced(site, samples.batches()));
+            if (twin != null) {
+                twin.advance(site, afterBatch);
+            }
+            CalibrationSamples floats = twin == null ? null : twin.samples();
             ActivationScheme activations = ActivationScheme.NONE;
             if (rounded) {
-                RoundedInputs inputs = new RoundedInputs(width, backend);
-                activations = inputs.scheme(rounding, plan.recipe().scheme(), samples, "layer " + layer + ", " + site);
-                if (needed) {
-                    inputs.addTo(statistics, activations, samples);
+                samples.advance(block, site, null, null, afterBatch);
+                // How some are rounded is known only when all have been seen.
+                RoundedInputs inputs = RoundedInputs.of(
+                        rounding,
+                        plan.recipe().scheme(),
+                        samples,
+                        site.width(plan.config()),
+                        "layer " + layer,
+                        backend);
+                activations = inputs.scheme();
+                if (statistics != null) {
+                    samples.showRounded(inputs, statistics, floats);
                 }
+            } else {
+                samples.advance(block, site, statistics, floats, afterBatch);
+            }
+            if (twin != null && folded.divisors(site) != null) {
+                statistics.divideFloatInputs(folded.divisors(site));
             }
             for (LinearTask linear : plan.linears(layer, site)) {
                 try (Arena arena = Arena.ofShared()) {
@@ -124,6 +152,17 @@ final class LayerLoop {
                 }
             }
         }
+    }
+
+    /// Empty statistics of a site; null if the method needs none.
+    private InputStatistics statistics(InputSite site, FloatTwin twin) {
+        int width = site.width(plan.config());
+        if (twin != null) {
+            boolean addsToStates = site == InputSite.ATTENTION_OUTPUT || site == InputSite.MLP_OUTPUT;
+            boolean states = addsToStates && plan.recipe().quantizer().needsFloatStates();
+            return InputStatistics.withFloatInputs(width, states ? plan.config().hidden() : 0, backend);
+        }
+        return plan.recipe().quantizer().needsMoments() ? new InputStatistics(width, backend) : null;
     }
 
     private ActivationScheme schemeWithoutSamples() {

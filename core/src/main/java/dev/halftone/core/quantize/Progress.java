@@ -24,6 +24,9 @@ final class Progress {
                 sum += layers * advancing(site);
             }
             sum += (layers - 1) * leaving();
+            if (plan.recipe().quantizer().needsFloatInputs()) {
+                sum *= 2;
+            }
             if (!plan.recipe().transforms().isEmpty()) {
                 sum += layers * probing();
             }

@@ -779,6 +779,35 @@ public abstract class BackendContract {
     }
 
     @ParameterizedTest
+    @CsvSource({"1,1,1", "3,5,2", "300,17,70", "7,33,5", "64,64,128", "513,96,31", "20,3,130"})
+    void accumulatesTransposedProducts(int rows, int left, int right) {
+        Random random = new Random(34);
+        float[] a = random(random, rows * left);
+        float[] b = random(random, rows * right);
+        float[] start = new float[left * right];
+        Arrays.fill(start, 0.5f);
+        int[][] shapes = {{rows, left}, {rows, right}, {left, right}};
+        float[][] inputs = {a, b, start};
+        Verb twice = (owner, m) -> {
+            owner.addTransposedProduct(m[0], m[1], m[2]);
+            owner.addTransposedProduct(m[0].rows(0, (rows + 1) / 2), m[1].rows(0, (rows + 1) / 2), m[2]);
+        };
+        float[] expected = apply(reference, shapes, inputs, twice);
+        float[] found = apply(backend, shapes, inputs, twice);
+        double[] allowed = new double[expected.length];
+        for (int i = 0; i < left; i++) {
+            for (int j = 0; j < right; j++) {
+                double magnitude = 0.5;
+                for (int row = 0; row < rows; row++) {
+                    magnitude += 2 * Math.abs((double) a[row * left + i] * b[row * right + j]);
+                }
+                allowed[i * right + j] = Tolerances.sum(2 * rows, magnitude);
+            }
+        }
+        assertClose(expected, found, allowed, "transposed product of " + left + " and " + right + " columns");
+    }
+
+    @ParameterizedTest
     @CsvSource({"1,1", "3,5", "300,17", "7,33", "64,64", "513,96", "20,130"})
     void accumulatesGramMatrices(int rows, int columns) {
         Random random = new Random(33);
@@ -958,6 +987,7 @@ public abstract class BackendContract {
             assertThrows(IllegalArgumentException.class, () -> backend.gatedActivation(a, a, b));
             assertThrows(IllegalArgumentException.class, () -> backend.rmsNorm(a, b, 1e-5f, a));
             assertThrows(IllegalArgumentException.class, () -> backend.addGram(a, c));
+            assertThrows(IllegalArgumentException.class, () -> backend.addTransposedProduct(a, b, c));
             assertThrows(IllegalArgumentException.class, () -> backend.subtractProduct(a, b, c));
             assertThrows(IllegalArgumentException.class, () -> backend.invertToUpperFactor(b));
         }

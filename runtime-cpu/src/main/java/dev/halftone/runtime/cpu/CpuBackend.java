@@ -199,6 +199,13 @@ public final class CpuBackend implements Backend {
     }
 
     @Override
+    public void addTransposedProduct(Matrix a, Matrix b, Matrix sum) {
+        require(a.rows() == b.rows(), "addTransposedProduct", a, b);
+        require(sum.rows() == a.columns() && sum.columns() == b.columns(), "addTransposedProduct", a, sum);
+        gram.addProduct(CpuMatrix.of(a), CpuMatrix.of(b), CpuMatrix.of(sum));
+    }
+
+    @Override
     public void subtractProduct(Matrix a, Matrix b, Matrix c) {
         require(a.columns() == b.rows(), "subtractProduct", a, b);
         require(c.rows() == a.rows() && c.columns() == b.columns(), "subtractProduct", a, c);
