@@ -1,5 +1,6 @@
 package dev.halftone.core.compute;
 
+import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.Weight;
 
 /// The arithmetic that the decoder graph and the quantizers are written over. All matrices passed to one call come from
@@ -15,7 +16,8 @@ public interface Backend extends AutoCloseable {
     /// An empty cache for `layers` layers and `slots` sequences of up to `capacity` tokens.
     KvCache allocateCache(int layers, int slots, int capacity, AttentionShape shape);
 
-    /// Repacks `weight` for this backend's kernels.
+    /// Repacks `weight` for this backend's kernels. A weight whose [ActivationScheme] says so rounds every row of its
+    /// inputs on the way in; the integers are summed exactly, in 32 bits, and scaled at the end.
     ///
     /// @param bias `[outputs]`, or null for none
     Linear bind(Weight weight, float[] bias);

@@ -13,6 +13,7 @@ import dev.halftone.core.model.Workspace;
 import dev.halftone.core.tensor.Tensor;
 import dev.halftone.core.weight.DenseWeight;
 import java.util.Arrays;
+import java.util.function.Consumer;
 
 /// The calibration windows on their way through the model: their hidden states, and the inputs of one site at a time.
 /// Between two sites stand the linears that read the first: once these are quantized, [#advance] computes the inputs
@@ -138,16 +139,46 @@ final class CalibrationSamples implements AutoCloseable {
                     block.activate(before, workspace, output);
                 }
             }
-            if (twin != null) {
-                statistics.add(output, twin.inputs.view(firstRow, rows, 0, width));
-                if (statistics.wantsStates()) {
-                    addStates(statistics, output, states, twin.hidden.rows(firstRow, rows));
-                }
-            } else if (statistics != null) {
-                statistics.add(output);
+            if (statistics != null) {
+                show(statistics, output, firstRow, twin);
             }
             backend.copy(output, input);
             afterBatch.run();
+        }
+    }
+
+    /// Hands out the inputs that [#advance] has just computed, `[length, width]` for each window.
+    ///
+    /// @param width of the site
+    void forEachWindow(int width, Consumer<Matrix> visitor) {
+        for (int sample = 0; sample < facts.samples(); sample++) {
+            visitor.accept(inputs.view(sample * facts.length(), facts.length(), 0, width));
+        }
+    }
+
+    /// Accumulates the inputs that [#advance] has just computed, rounded.
+    ///
+    /// @param twin as in [#advance]
+    void showRounded(RoundedInputs rounding, InputStatistics statistics, CalibrationSamples twin) {
+        int width = statistics.width();
+        for (int first = 0; first < facts.samples(); first += windowsAtOnce) {
+            int firstRow = first * facts.length();
+            int rows = Math.min(windowsAtOnce, facts.samples() - first) * facts.length();
+            Matrix rounded = next.view(0, rows, 0, width);
+            rounding.round(inputs.view(firstRow, rows, 0, width), rounded);
+            show(statistics, rounded, firstRow, twin);
+        }
+    }
+
+    private void show(InputStatistics statistics, Matrix input, int firstRow, CalibrationSamples twin) {
+        if (twin == null) {
+            statistics.add(input);
+            return;
+        }
+        int rows = input.rows();
+        statistics.add(input, twin.inputs.view(firstRow, rows, 0, input.columns()));
+        if (statistics.wantsStates()) {
+            addStates(statistics, input, hidden.rows(firstRow, rows), twin.hidden.rows(firstRow, rows));
         }
     }
 

@@ -6,6 +6,7 @@ import dev.halftone.core.layout.LinearWeights;
 import dev.halftone.core.model.DecoderBlock;
 import dev.halftone.core.model.InputSite;
 import dev.halftone.core.tensor.Tensor;
+import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.QuantizedWeight;
 import dev.halftone.core.weight.Weight;
 import java.io.IOException;
@@ -48,7 +49,7 @@ final class LayerLoop {
     List<LinearReport> run(Calibration calibration) throws IOException {
         if (plan.calibration() == null) {
             for (LinearTask linear : plan.linears()) {
-                quantize(linear, weights.weight(linear.name()), null);
+                quantize(linear, weights.weight(linear.name()), null, schemeWithoutSamples());
             }
             return reports;
         }
@@ -115,19 +116,39 @@ final class LayerLoop {
             CalibrationSamples samples,
             FloatTwin twin)
             throws IOException {
+        InputRounding rounding = plan.recipe().inputs();
+        boolean rounded = rounding.kind() != ActivationScheme.Kind.NONE;
         try (InputStatistics statistics = statistics(site, twin)) {
             Runnable afterBatch = step(() -> progress.advanced(site, samples.batches()));
             if (twin != null) {
                 twin.advance(site, afterBatch);
             }
-            samples.advance(block, site, statistics, twin == null ? null : twin.samples(), afterBatch);
+            CalibrationSamples floats = twin == null ? null : twin.samples();
+            ActivationScheme activations = ActivationScheme.NONE;
+            if (rounded) {
+                samples.advance(block, site, null, null, afterBatch);
+                // How some are rounded is known only when all have been seen.
+                RoundedInputs inputs = RoundedInputs.of(
+                        rounding,
+                        plan.recipe().scheme(),
+                        samples,
+                        site.width(plan.config()),
+                        "layer " + layer,
+                        backend);
+                activations = inputs.scheme();
+                if (statistics != null) {
+                    samples.showRounded(inputs, statistics, floats);
+                }
+            } else {
+                samples.advance(block, site, statistics, floats, afterBatch);
+            }
             if (twin != null && folded.divisors(site) != null) {
                 statistics.divideFloatInputs(folded.divisors(site));
             }
             for (LinearTask linear : plan.linears(layer, site)) {
                 try (Arena arena = Arena.ofShared()) {
                     Weight weight = folded.weight(linear.linear(), arena);
-                    block.bind(linear.linear(), quantize(linear, weight, statistics));
+                    block.bind(linear.linear(), quantize(linear, weight, statistics, activations));
                 }
             }
         }
@@ -144,7 +165,17 @@ final class LayerLoop {
         return plan.recipe().quantizer().needsMoments() ? new InputStatistics(width, backend) : null;
     }
 
-    private QuantizedWeight quantize(LinearTask linear, Weight weight, InputStatistics statistics) throws IOException {
+    private ActivationScheme schemeWithoutSamples() {
+        return switch (plan.recipe().inputs().kind()) {
+            case NONE -> ActivationScheme.NONE;
+            case PER_TOKEN -> ActivationScheme.PER_TOKEN;
+            case PER_TENSOR -> throw new IllegalStateException("the scales of inputs come from calibration");
+        };
+    }
+
+    private QuantizedWeight quantize(
+            LinearTask linear, Weight weight, InputStatistics statistics, ActivationScheme activations)
+            throws IOException {
         requireNotCancelled.run();
         long begin = System.nanoTime();
         Quantized quantized = plan.recipe()
@@ -158,10 +189,11 @@ final class LayerLoop {
                 quantized.error(),
                 quantized.attempts(),
                 (System.nanoTime() - begin) / 1e9);
-        output.write(linear, quantized.weight());
+        QuantizedWeight codes = quantized.weight().withActivations(activations);
+        output.write(linear, codes);
         reports.add(report);
         listener.quantized(report);
         progress.finished(linear);
-        return quantized.weight();
+        return codes;
     }
 }

@@ -18,6 +18,11 @@ final class Tolerances {
         return DEVIATIONS * (Math.sqrt(terms) + 2) * ROUNDING * magnitude + Float.MIN_NORMAL;
     }
 
+    /// An exact integer turned to float, multiplied by two scales and added to a bias: four roundings.
+    static double scaled(double product, double bias) {
+        return 4 * ROUNDING * (Math.abs(product) + Math.abs(bias)) + Float.MIN_NORMAL;
+    }
+
     /// A handful of float32 operations on one value, one of them an exponential within two units in the last place.
     static double elementwise(double value) {
         return 12 * ROUNDING * Math.abs(value) + Float.MIN_NORMAL;

@@ -8,10 +8,13 @@ import dev.halftone.core.compute.Linear;
 import dev.halftone.core.compute.Matrix;
 import dev.halftone.core.compute.NotPositiveDefiniteException;
 import dev.halftone.core.compute.RangeTask;
+import dev.halftone.core.weight.ActivationScheme;
+import dev.halftone.core.weight.QuantizedWeight;
 import dev.halftone.core.weight.Weight;
 import java.util.Objects;
 
-/// The backend of the processor: float32 activations, weights in their quantized form, one pool of threads. Results are
+/// The backend of the processor: weights in their quantized form, activations in float32 or rounded to integers as the
+/// weight says, one pool of threads. Results are
 /// the same, bit for bit, for every number of threads. Here every argument is checked; behind it nothing is.
 public final class CpuBackend implements Backend {
     private final Kernels kernels;
@@ -19,6 +22,7 @@ public final class CpuBackend implements Backend {
     private final Scratch scratch;
     private final RowVerbs rowVerbs;
     private final SmallProduct smallProduct;
+    private final IntegerProduct integerProduct;
     private final Gemm gemm;
     private final Gram gram;
     private final UpperFactor upperFactor;
@@ -39,6 +43,7 @@ public final class CpuBackend implements Backend {
         scratch = new Scratch(pool.threads());
         rowVerbs = new RowVerbs(kernels, pool, scratch);
         smallProduct = new SmallProduct(kernels, pool, scratch);
+        integerProduct = new IntegerProduct(kernels, pool, scratch);
         gemm = new Gemm(kernels, pool, scratch);
         gram = new Gram(kernels, pool, scratch);
         upperFactor = new UpperFactor(gemm, pool, kernels);
@@ -52,6 +57,10 @@ public final class CpuBackend implements Backend {
 
     SmallProduct smallProduct() {
         return smallProduct;
+    }
+
+    IntegerProduct integerProduct() {
+        return integerProduct;
     }
 
     private static void require(boolean fits, String verb, Matrix a, Matrix b) {
@@ -82,7 +91,9 @@ public final class CpuBackend implements Backend {
 
     @Override
     public Linear bind(Weight weight, float[] bias) {
-        return new CpuLinear(this, WeightPacker.pack(weight, bias, kernels.lanes(), pool));
+        ActivationScheme activations =
+                weight instanceof QuantizedWeight codes ? codes.activations() : ActivationScheme.NONE;
+        return new CpuLinear(this, WeightPacker.pack(weight, bias, kernels.lanes(), pool), activations);
     }
 
     @Override

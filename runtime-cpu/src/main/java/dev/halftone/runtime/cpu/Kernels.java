@@ -13,6 +13,9 @@ interface Kernels {
     /// Strips of a register tile.
     int TILE_STRIPS = 4;
 
+    /// Most terms of one [#integerTile].
+    int INTEGER_DEPTH = 256;
+
     String name();
 
     int lanes();
@@ -57,6 +60,38 @@ interface Kernels {
 
     /// Restores words `[first, first + count)` of a strip to float, `[k][lanes]`.
     void restore(PackedWeight weight, int strip, int first, int count, long destination);
+
+    /// Strips `[from, to)` of the sums of a weight's codes, less its zero, times the whole numbers of one prepared row,
+    /// exact in 32 bits. For the weights of [WeightPacker] whose inputs are rounded.
+    ///
+    /// @param x     `[paddedInputs]`, whole numbers from -128 to 127
+    /// @param total the sum of `x`
+    /// @param sums  first output, an integer; whole strips are written
+    void sumRow(PackedWeight weight, float[] x, int total, int from, int to, long sums);
+
+    /// The same for four prepared rows at a time.
+    ///
+    /// @param x       `[paddedInputs][4]`, from index `first` on
+    /// @param sumsRow from one row of `sums` to the next
+    void sumFourRows(PackedWeight weight, float[] x, int first, int from, int to, long sums, long sumsRow);
+
+    /// `(code - zero) / 256` of words `[first, first + count)` of a strip, `[k][lanes]`.
+    void centre(PackedWeight weight, int strip, int first, int count, long destination);
+
+    /// `c[i][v] += sum over k of a[i][k] * 256 * b[v][k]` in integers, for four rows and four strips.
+    ///
+    /// @param a      whole numbers from -128 to 127, side by side
+    /// @param rows   valid rows of `a`, 1 to 4; the last one stands for the missing ones
+    /// @param b      from [#centre], a strip after [#tile]'s fashion
+    /// @param depth  at most [#INTEGER_DEPTH]
+    /// @param c      integers
+    void integerTile(long a, long aRow, int rows, long b, long bStrip, int depth, long c, long cRow);
+
+    /// The same for one strip.
+    void narrowIntegerTile(long a, long aRow, int rows, long b, int depth, long c, long cRow);
+
+    /// `destination = sums * (factors / 256) * scale + bias`, the sums being integers.
+    void scaleSums(long sums, float scale, long factors, long bias, int count, long destination);
 
     /// Copies `count` vectors, `rowBytes` apart, to a strip, where they lie side by side.
     void copyStrip(long from, long rowBytes, int count, long destination);
