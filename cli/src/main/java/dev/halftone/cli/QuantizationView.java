@@ -56,8 +56,8 @@ final class QuantizationView implements QuantizationListener {
                 Figures.count(plan.parameters()),
                 plan.config().layers(),
                 plan.linears().size()));
-        console.line(console.bold("Method") + " " + plan.recipe().quantizer().name() + " " + scheme
-                + plan.recipe().quantizer().settings().entrySet().stream()
+        console.line(console.bold("Method") + " " + plan.recipe().method() + " " + scheme
+                + plan.recipe().settings().entrySet().stream()
                         .map(setting -> " · " + setting.getKey() + " " + setting.getValue())
                         .collect(Collectors.joining()));
         Calibration.Facts facts = plan.calibration();
@@ -109,8 +109,8 @@ final class QuantizationView implements QuantizationListener {
                     .put("parameters", plan.parameters())
                     .put("layers", plan.config().layers())
                     .put("linears", plan.linears().size())
-                    .put("method", plan.recipe().quantizer().name());
-            putSettings(fields, plan.recipe().quantizer().settings());
+                    .put("method", plan.recipe().method());
+            putSettings(fields, plan.recipe().settings());
             fields.put("bits", scheme.bits())
                     .put("group_size", scheme.groupSize())
                     .put("symmetric", scheme.symmetric())

@@ -35,9 +35,15 @@ final class CalibrationSamples implements AutoCloseable {
 
     /// Allocates everything and looks up the embeddings.
     CalibrationSamples(Checkpoint checkpoint, LlamaConfig config, Calibration calibration, Backend backend) {
+        this(config, calibration.facts(), backend);
+        embed(checkpoint.tensor(Llama.EMBEDDING), calibration);
+    }
+
+    /// Allocates everything; the hidden states come from [#copyHidden].
+    CalibrationSamples(LlamaConfig config, Calibration.Facts facts, Backend backend) {
         this.backend = backend;
         this.config = config;
-        facts = calibration.facts();
+        this.facts = facts;
         windowsAtOnce = windowsAtOnce(facts);
         int tokens = Math.toIntExact(facts.tokens());
         int rows = windowsAtOnce * facts.length();
@@ -46,7 +52,20 @@ final class CalibrationSamples implements AutoCloseable {
         next = backend.allocate(rows, widest(config));
         workspace = new Workspace(backend, config, rows);
         cache = backend.allocateCache(1, windowsAtOnce, facts.length(), config.attention(0));
-        embed(checkpoint.tensor(Llama.EMBEDDING), calibration);
+    }
+
+    /// Takes over the hidden states of as many windows as there are here, spread evenly over those of `other`.
+    void copyHidden(CalibrationSamples other) {
+        int length = facts.length();
+        for (int sample = 0; sample < facts.samples(); sample++) {
+            int chosen = (int) ((long) sample * other.facts.samples() / facts.samples());
+            backend.copy(other.hidden.rows(chosen * length, length), hidden.rows(sample * length, length));
+        }
+    }
+
+    /// Tokens of all windows.
+    long tokens() {
+        return facts.tokens();
     }
 
     /// Windows that are run in one batch.
@@ -83,6 +102,7 @@ final class CalibrationSamples implements AutoCloseable {
     /// Computes the inputs of `site` of all windows from those of the site before it, or from the hidden states for
     /// the first, and accumulates them. The linears that stand between the two must have been bound.
     ///
+    /// @param statistics receive the inputs; null if nobody needs them
     /// @param afterBatch run after each of the [#batches]
     void advance(DecoderBlock block, InputSite site, InputStatistics statistics, Runnable afterBatch) {
         int width = site.width(config);
@@ -109,7 +129,9 @@ final class CalibrationSamples implements AutoCloseable {
                     block.activate(before, workspace, output);
                 }
             }
-            statistics.add(output);
+            if (statistics != null) {
+                statistics.add(output);
+            }
             backend.copy(output, input);
             afterBatch.run();
         }

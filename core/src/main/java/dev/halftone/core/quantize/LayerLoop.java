@@ -5,8 +5,11 @@ import dev.halftone.core.compute.Backend;
 import dev.halftone.core.layout.LinearWeights;
 import dev.halftone.core.model.DecoderBlock;
 import dev.halftone.core.model.InputSite;
+import dev.halftone.core.tensor.Tensor;
 import dev.halftone.core.weight.QuantizedWeight;
+import dev.halftone.core.weight.Weight;
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -45,24 +48,27 @@ final class LayerLoop {
     List<LinearReport> run(Calibration calibration) throws IOException {
         if (plan.calibration() == null) {
             for (LinearTask linear : plan.linears()) {
-                quantize(linear, null);
+                quantize(linear, weights.weight(linear.name()), null);
             }
             return reports;
         }
-        int layers = plan.config().layers();
         try (CalibrationSamples samples = new CalibrationSamples(checkpoint, plan.config(), calibration, backend)) {
-            for (int layer = 0; layer < layers; layer++) {
-                try (DecoderBlock block =
-                        DecoderBlock.withoutLinears(plan.config(), layer, weights, checkpoint, backend)) {
-                    for (InputSite site : InputSite.values()) {
-                        quantizeSite(layer, site, block, samples);
+            if (plan.recipe().transforms().isEmpty()) {
+                for (int layer = 0; layer < plan.config().layers(); layer++) {
+                    try (FoldedBlock unchanged = new FoldedBlock(checkpoint, weights, plan.config(), layer)) {
+                        quantizeBlock(layer, unchanged, samples);
                     }
-                    // Nothing reads what the last block puts out.
-                    if (layer + 1 < layers) {
-                        samples.leave(block, () -> {
-                            requireNotCancelled.run();
-                            progress.left(samples.batches());
-                        });
+                }
+                return reports;
+            }
+            try (FoldSearch search =
+                    new FoldSearch(checkpoint, weights, plan.config(), plan.recipe(), calibration.facts(), backend)) {
+                for (int layer = 0; layer < plan.config().layers(); layer++) {
+                    try (FoldedBlock folded = search.fold(layer, samples, () -> {
+                        requireNotCancelled.run();
+                        progress.probed();
+                    })) {
+                        quantizeBlock(layer, folded, samples);
                     }
                 }
             }
@@ -70,30 +76,49 @@ final class LayerLoop {
         return reports;
     }
 
-    private void quantizeSite(int layer, InputSite site, DecoderBlock block, CalibrationSamples samples)
+    private void quantizeBlock(int layer, FoldedBlock folded, CalibrationSamples samples) throws IOException {
+        for (Tensor tensor : folded.replaced().values()) {
+            output.replace(tensor);
+        }
+        try (DecoderBlock block =
+                DecoderBlock.withoutLinears(plan.config(), layer, weights, checkpoint, backend, folded.replaced())) {
+            for (InputSite site : InputSite.values()) {
+                quantizeSite(layer, site, block, folded, samples);
+            }
+            // Nothing reads what the last block puts out.
+            if (layer + 1 < plan.config().layers()) {
+                samples.leave(block, () -> {
+                    requireNotCancelled.run();
+                    progress.left(samples.batches());
+                });
+            }
+        }
+    }
+
+    private void quantizeSite(
+            int layer, InputSite site, DecoderBlock block, FoldedBlock folded, CalibrationSamples samples)
             throws IOException {
-        try (InputStatistics statistics = new InputStatistics(site.width(plan.config()), backend)) {
+        boolean needed = plan.recipe().quantizer().needsMoments();
+        try (InputStatistics statistics = needed ? new InputStatistics(site.width(plan.config()), backend) : null) {
             samples.advance(block, site, statistics, () -> {
                 requireNotCancelled.run();
                 progress.advanced(site, samples.batches());
             });
             for (LinearTask linear : plan.linears(layer, site)) {
-                block.bind(linear.linear(), quantize(linear, statistics));
+                try (Arena arena = Arena.ofShared()) {
+                    Weight weight = folded.weight(linear.linear(), arena);
+                    block.bind(linear.linear(), quantize(linear, weight, statistics));
+                }
             }
         }
     }
 
-    private QuantizedWeight quantize(LinearTask linear, InputStatistics statistics) throws IOException {
+    private QuantizedWeight quantize(LinearTask linear, Weight weight, InputStatistics statistics) throws IOException {
         requireNotCancelled.run();
         long begin = System.nanoTime();
         Quantized quantized = plan.recipe()
                 .quantizer()
-                .quantize(
-                        linear.name(),
-                        weights.weight(linear.name()),
-                        plan.recipe().scheme(),
-                        statistics,
-                        backend);
+                .quantize(linear.name(), weight, plan.recipe().scheme(), statistics, backend);
         LinearReport report = new LinearReport(
                 linear.name(),
                 linear.layer(),

@@ -24,6 +24,9 @@ final class Progress {
                 sum += layers * advancing(site);
             }
             sum += (layers - 1) * leaving();
+            if (!plan.recipe().transforms().isEmpty()) {
+                sum += layers * probing();
+            }
         }
         total = sum;
     }
@@ -41,6 +44,24 @@ final class Progress {
     /// One of `batches` batches has left the block.
     void left(int batches) {
         add(leaving() / batches);
+    }
+
+    /// One of the batches in which the float block shows its inputs to the transforms is through.
+    void probed() {
+        Calibration.Facts facts = FoldSearch.probed(plan.calibration());
+        int batches = Math.ceilDiv(facts.samples(), CalibrationSamples.windowsAtOnce(facts));
+        add(probing() / (batches * InputSite.values().length));
+    }
+
+    /// A share of the forward pass of one block; what the transforms themselves do is not known here.
+    private double probing() {
+        double sum = 0;
+        for (InputSite site : InputSite.values()) {
+            sum += advancing(site);
+        }
+        return sum
+                * FoldSearch.probed(plan.calibration()).tokens()
+                / plan.calibration().tokens();
     }
 
     private void add(double work) {

@@ -81,7 +81,7 @@ public record QuantizationPlan(
             requireShape(checkpoint, linear);
         }
         requireDivisible(linears, recipe.scheme());
-        Calibration shown = recipe.quantizer().needsMoments() ? calibration : null;
+        Calibration shown = recipe.needsCalibration() ? calibration : null;
         if (shown != null) {
             requireFitting(shown, config);
         }

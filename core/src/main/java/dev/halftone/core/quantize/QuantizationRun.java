@@ -36,8 +36,8 @@ public final class QuantizationRun {
     /// @param calibration may be null if the method needs no moments, and is not looked at then
     /// @param backend     does the arithmetic; stays open
     public QuantizationRun(Path source, Path target, Recipe recipe, Calibration calibration, Backend backend) {
-        if (recipe.quantizer().needsMoments() && calibration == null) {
-            throw new IllegalArgumentException(recipe.quantizer().name() + " needs calibration");
+        if (recipe.needsCalibration() && calibration == null) {
+            throw new IllegalArgumentException(recipe.method() + " needs calibration");
         }
         this.source = source;
         this.target = target;
@@ -112,8 +112,8 @@ public final class QuantizationRun {
                 plan.config().layers(),
                 plan.parameters(),
                 plan.quantizedParameters(),
-                recipe.quantizer().name(),
-                recipe.quantizer().settings(),
+                recipe.method(),
+                recipe.settings(),
                 recipe.scheme(),
                 recipe.layout().name(),
                 plan.calibration(),

@@ -12,6 +12,8 @@ import dev.halftone.core.tensor.Tensor;
 import dev.halftone.core.weight.QuantizedWeight;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -38,6 +40,7 @@ final class QuantizedOutput implements AutoCloseable {
     private final QuantizationPlan plan;
     private final Checkpoint source;
     private final CheckpointWriter writer;
+    private final Map<String, Tensor> replaced = new LinkedHashMap<>(); // norms and biases that a transform changed
     private final Map<String, byte[]> digests = new LinkedHashMap<>(); // linear -> RestoredDigest
 
     /// @throws HalftoneException if the directory is taken or the disk too small
@@ -57,16 +60,22 @@ final class QuantizedOutput implements AutoCloseable {
         }
     }
 
-    /// Copies all tensors that are no quantized weight.
+    /// Will write a copy of `tensor` in the place of the source's tensor of this name.
+    void replace(Tensor tensor) {
+        MemorySegment copy = MemorySegment.ofArray(tensor.data().toArray(ValueLayout.JAVA_BYTE));
+        replaced.put(tensor.name(), new Tensor(tensor.name(), tensor.type(), tensor.shape(), copy));
+    }
+
+    /// Writes all tensors that are no quantized weight.
     void copyTensors() throws IOException {
         for (Tensor tensor : source.tensors().values()) {
-            if (!isReplaced(tensor)) {
-                writer.write(tensor);
+            if (!isQuantized(tensor)) {
+                writer.write(replaced.getOrDefault(tensor.name(), tensor));
             }
         }
     }
 
-    private boolean isReplaced(Tensor tensor) {
+    private boolean isQuantized(Tensor tensor) {
         String name = tensor.name();
         return name.endsWith(".weight") && digests.containsKey(name.substring(0, name.length() - ".weight".length()));
     }
@@ -75,8 +84,8 @@ final class QuantizedOutput implements AutoCloseable {
     /// lies in the source directory and holds no weights.
     void writeFiles(String tool, QuantizationReport report) throws IOException {
         Recipe recipe = plan.recipe();
-        SortedMap<String, Object> meta = new TreeMap<>(recipe.quantizer().settings());
-        meta.put("algorithm", recipe.quantizer().name());
+        SortedMap<String, Object> meta = new TreeMap<>(recipe.settings());
+        meta.put("algorithm", recipe.method());
         if (plan.calibration() != null) {
             meta.put("true_sequential", true);
             meta.put("calibration_windows", plan.calibration().samples());
@@ -119,15 +128,17 @@ final class QuantizedOutput implements AutoCloseable {
     }
 
     /// Opens the written files where they were staged, before anybody else can see them, and compares: every packed
-    /// linear must restore to the very numbers that were computed, every other tensor must equal its source.
+    /// linear must restore to the very numbers that were computed, every other tensor must equal its source or what
+    /// a transform made of it.
     ///
     /// @return linears compared
     /// @throws HalftoneException of kind RESOURCES naming the first that differs; nothing is published then
     int verify(Backend backend) throws IOException {
         try (Checkpoint written = Checkpoint.open(writer.seal())) {
             for (Tensor tensor : source.tensors().values()) {
-                if (!isReplaced(tensor)
-                        && tensor.data().mismatch(written.tensor(tensor.name()).data()) >= 0) {
+                Tensor meant = replaced.getOrDefault(tensor.name(), tensor);
+                if (!isQuantized(tensor)
+                        && meant.data().mismatch(written.tensor(tensor.name()).data()) >= 0) {
                     throw differs(tensor.name());
                 }
             }
