@@ -6,6 +6,7 @@ import dev.halftone.eval.PerplexityResult;
 import dev.halftone.eval.Protocol;
 import dev.halftone.eval.Text;
 import dev.halftone.eval.Windows;
+import dev.halftone.runtime.cpu.ProductMode;
 import java.io.IOException;
 import java.nio.file.Path;
 import picocli.CommandLine.Option;
@@ -39,6 +40,12 @@ final class PerplexityCommand implements Command {
     @Option(names = "--windows", paramLabel = "N", description = "Only the first N windows. Default: all.")
     Integer windows;
 
+    @Option(
+            names = "--matmul",
+            paramLabel = "NAME",
+            description = "What multiplies: vector, onednn, onednn-bf16 (rounds inputs) or auto. Default: vector.")
+    String matmul;
+
     @Override
     public int run(Console console, Interruption interruption) throws IOException {
         Protocol rule = protocol();
@@ -48,7 +55,7 @@ final class PerplexityCommand implements Command {
         }
         Text scored = Text.read(text, rule);
         long start = System.nanoTime();
-        try (LoadedModel loaded = LoadedModel.open(model, console)) {
+        try (LoadedModel loaded = LoadedModel.open(model, console, matmul, ProductMode.VECTOR)) {
             Tokenizer tokenizer = loaded.tokenizer();
             int[] tokens = rule == Protocol.HF2048
                     ? tokenizer.encodeWithBos(scored.content())
@@ -58,7 +65,8 @@ final class PerplexityCommand implements Command {
             int bos = rule == Protocol.LLAMA512 ? tokenizer.bos() : -1;
             PerplexityResult result = evaluate(loaded, chosen, rule, bos, console, interruption);
             double seconds = (System.nanoTime() - start) / 1e9;
-            report(result, scored, tokens.length, bosRule(rule, bos), seconds, console);
+            String products = Backends.products(loaded.backend());
+            report(result, scored, tokens.length, bosRule(rule, bos), products, seconds, console);
         }
         return 0;
     }
@@ -94,12 +102,21 @@ final class PerplexityCommand implements Command {
     }
 
     private void report(
-            PerplexityResult result, Text scored, int textTokens, String bos, double seconds, Console console) {
+            PerplexityResult result,
+            Text scored,
+            int textTokens,
+            String bos,
+            String products,
+            double seconds,
+            Console console) {
         console.result(Figures.format("perplexity %.5f ± %.5f", result.perplexity(), result.standardError()));
         console.line(Figures.format(
                 "protocol %s · %d windows of %d · %d of %d tokens scored · begin token: %s",
                 result.protocol().id(), result.windows(), result.context(), result.tokens(), textTokens, bos));
         console.line("text sha256 " + scored.sha256() + " · " + Figures.duration(seconds));
+        if (products != null) {
+            console.line("multiplied by " + products);
+        }
         console.event("done", fields -> {
             fields.put("perplexity", result.perplexity())
                     .put("stderr", result.standardError())
@@ -113,6 +130,7 @@ final class PerplexityCommand implements Command {
                     .put("bos", bos)
                     .put("text_sha256", scored.sha256())
                     .put("model", model.toString())
+                    .put("matmul", products)
                     .put("seconds", seconds);
         });
     }

@@ -13,6 +13,8 @@ import dev.halftone.core.quantize.Recipe;
 import dev.halftone.core.quantize.WeightQuantizer;
 import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.eval.Text;
+import dev.halftone.runtime.cpu.CpuBackend;
+import dev.halftone.runtime.cpu.ProductMode;
 import java.io.IOException;
 import java.nio.file.Path;
 import picocli.CommandLine.Option;
@@ -95,6 +97,12 @@ final class QuantizeCommand implements Command {
     @Option(names = "--force", description = "Start even if the memory estimate says no.")
     boolean force;
 
+    @Option(
+            names = "--matmul",
+            paramLabel = "NAME",
+            description = "What multiplies: vector, onednn, onednn-bf16 (rounds inputs) or auto. Default: vector.")
+    String matmul;
+
     @Override
     public String stopped() {
         return "stopped; nothing was published";
@@ -117,7 +125,12 @@ final class QuantizeCommand implements Command {
         if (shown == null && calibration != null) {
             console.note("note: " + chosen.word() + " looks at no text; --calibration is not used");
         }
-        try (Backend backend = Backends.open(console)) {
+        try (Backend backend = Backends.open(console, matmul, ProductMode.VECTOR)) {
+            if (backend instanceof CpuBackend cpu) {
+                cpu.decideProducts();
+                console.line("multiplied by " + cpu.products());
+                console.event("matmul", fields -> fields.put("matmul", cpu.products()));
+            }
             QuantizationRun run = new QuantizationRun(model, out, recipe, shown, backend);
             interruption.whenRequested(run::cancel);
             run.run(view);

@@ -28,13 +28,21 @@ public final class CpuBackend implements Backend {
     private final UpperFactor upperFactor;
     private final Attention attention;
     private final MatrixPanels panels;
+    private final ManyRows manyRows;
 
+    /// Multiplies many rows as the system property [ProductMode#PROPERTY] asks.
+    ///
     /// @param threads workers, or 0 for as many as there are processors
     public CpuBackend(int threads) {
-        this(VectorWidth.kernels(), threads);
+        this(VectorWidth.kernels(), threads, ProductMode.requested(), ManyRows.LEAST_ROWS);
     }
 
     CpuBackend(Kernels kernels, int threads) {
+        this(kernels, threads, ProductMode.VECTOR, ManyRows.LEAST_ROWS);
+    }
+
+    /// @param leastRows from here on `mode` counts
+    CpuBackend(Kernels kernels, int threads, ProductMode mode, int leastRows) {
         if (threads < 0) {
             throw new IllegalArgumentException("threads must not be negative, found " + threads);
         }
@@ -49,6 +57,13 @@ public final class CpuBackend implements Backend {
         upperFactor = new UpperFactor(gemm, pool, kernels);
         attention = new Attention(kernels, pool, scratch);
         panels = new MatrixPanels(kernels);
+        try {
+            manyRows = new ManyRows(mode, kernels, pool, scratch, gemm, leastRows, OneDnn::new);
+        } catch (RuntimeException e) {
+            pool.close();
+            scratch.close();
+            throw e;
+        }
     }
 
     Kernels kernels() {
@@ -77,6 +92,16 @@ public final class CpuBackend implements Backend {
     @Override
     public String description() {
         return "cpu (" + kernels.name() + ", " + pool.threads() + (pool.threads() == 1 ? " thread)" : " threads)");
+    }
+
+    /// Who multiplied many rows so far and with which numbers, and what [ProductMode#AUTO] was decided by, in one line.
+    public String products() {
+        return manyRows.description();
+    }
+
+    /// Settles what [ProductMode#AUTO] means on this machine before there are rows to multiply.
+    public void decideProducts() {
+        manyRows.decide();
     }
 
     @Override
@@ -227,6 +252,9 @@ public final class CpuBackend implements Backend {
 
     /// A linear over many rows.
     void multiplyMany(PackedWeight weight, RestoredPanels restored, CpuMatrix x, CpuMatrix y) {
+        if (manyRows.multiply(weight, x, y)) {
+            return;
+        }
         long left = x.address();
         long leftRow = x.rowBytes();
         if (weight.columns != null) {
@@ -272,6 +300,7 @@ public final class CpuBackend implements Backend {
     @Override
     public void close() {
         pool.close();
+        manyRows.close();
         scratch.close();
     }
 }

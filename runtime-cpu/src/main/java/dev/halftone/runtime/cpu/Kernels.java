@@ -96,6 +96,16 @@ interface Kernels {
     /// Copies `count` vectors, `rowBytes` apart, to a strip, where they lie side by side.
     void copyStrip(long from, long rowBytes, int count, long destination);
 
+    /// Copies `count` vectors that lie side by side to places `step` apart: the reverse of [#copyStrip].
+    void spread(long from, int count, long destination, long step);
+
+    /// Rounds `count` vectors of floats at `low`, and as many at `high`, to bfloat16, like
+    /// [dev.halftone.core.tensor.BFloat16]. Each two become one vector of words, `low` in the lower halves.
+    ///
+    /// @param step            from one vector of floats to the next
+    /// @param destinationStep from one vector of words to the next
+    void roundPairs(long low, long high, long step, int count, long destination, long destinationStep);
+
     /// `destination = x / sqrt(mean(x²) + epsilon) * weight`.
     ///
     /// @param scratch room for one vector

@@ -1,5 +1,7 @@
 package dev.halftone.runtime.cpu;
 
+import dev.halftone.core.tensor.BFloat16;
+
 /// The kernels in plain loops: the twin of [VectorKernels] for a JVM without the vector module, and for tests.
 final class ScalarKernels implements Kernels {
     private static final int LANES = 8;
@@ -218,6 +220,24 @@ final class ScalarKernels implements Kernels {
     public void copyStrip(long from, long rowBytes, int count, long destination) {
         for (int k = 0; k < count; k++) {
             Memory.copyFloats(from + k * rowBytes, destination + k * VECTOR, LANES);
+        }
+    }
+
+    @Override
+    public void spread(long from, int count, long destination, long step) {
+        for (int i = 0; i < count; i++) {
+            Memory.copyFloats(from + i * VECTOR, destination + i * step, LANES);
+        }
+    }
+
+    @Override
+    public void roundPairs(long low, long high, long step, int count, long destination, long destinationStep) {
+        for (int i = 0; i < count; i++) {
+            for (int lane = 0; lane < LANES; lane++) {
+                int lower = BFloat16.fromFloat(Memory.getFloat(at(low + i * step, lane))) & 0xFFFF;
+                int upper = BFloat16.fromFloat(Memory.getFloat(at(high + i * step, lane))) << 16;
+                Memory.putInt(at(destination + i * destinationStep, lane), upper | lower);
+            }
         }
     }
 

@@ -126,6 +126,16 @@ final class VectorKernels implements Kernels {
     }
 
     @Override
+    public void spread(long from, int count, long destination, long step) {
+        PairKernel.spread(from, count, destination, step);
+    }
+
+    @Override
+    public void roundPairs(long low, long high, long step, int count, long destination, long destinationStep) {
+        PairKernel.roundPairs(low, high, step, count, destination, destinationStep);
+    }
+
+    @Override
     public void normalize(long x, long weight, float epsilon, int count, long destination, long scratch) {
         RowKernel.normalize(x, weight, epsilon, count, destination, scratch);
     }
