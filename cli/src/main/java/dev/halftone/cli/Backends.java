@@ -26,8 +26,12 @@ final class Backends {
 
     /// The backend that the options ask for; the caller closes it.
     static Backend open(Console console) {
-        GlobalOptions options = console.options();
-        Backend backend = open(options.backend, options.threads == null ? 0 : options.threads, providers(), console);
+        return open(console.options().threadCount(), console);
+    }
+
+    /// The same with so many threads.
+    static Backend open(int threads, Console console) {
+        Backend backend = open(console.options().backend, threads, providers(), console);
         console.detail("backend: " + backend.description());
         return backend;
     }

@@ -5,11 +5,13 @@ import dev.halftone.core.compute.Backend;
 import dev.halftone.core.compute.Batch;
 import dev.halftone.core.compute.KvCache;
 import dev.halftone.core.compute.Linear;
+import dev.halftone.core.compute.MachineProbe;
 import dev.halftone.core.compute.Matrix;
 import dev.halftone.core.compute.NotPositiveDefiniteException;
 import dev.halftone.core.compute.RangeTask;
 import dev.halftone.core.weight.Weight;
 import java.util.Objects;
+import java.util.Optional;
 
 /// The backend of the processor: float32 activations, weights in their quantized form, one pool of threads. Results are
 /// the same, bit for bit, for every number of threads. Here every argument is checked; behind it nothing is.
@@ -249,6 +251,11 @@ public final class CpuBackend implements Backend {
     @Override
     public void forRanges(int count, RangeTask task) {
         pool.split(count, (worker, from, to) -> task.run(from, to));
+    }
+
+    @Override
+    public Optional<MachineProbe> probe(long bytes) {
+        return Optional.of(new CpuProbe(kernels, pool, bytes));
     }
 
     @Override
