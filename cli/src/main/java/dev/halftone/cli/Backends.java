@@ -31,14 +31,17 @@ final class Backends {
     /// @param matmul what the user said after `--matmul`, or null
     /// @param usual  what the command takes when neither that nor the system property says anything
     static Backend open(Console console, String matmul, ProductMode usual) {
-        GlobalOptions options = console.options();
+        return open(console.options().threadCount(), console, matmul, usual);
+    }
+
+    /// The same with so many threads.
+    static Backend open(int threads, Console console, String matmul, ProductMode usual) {
         String before = System.getProperty(ProductMode.PROPERTY);
         if (matmul != null || before == null) {
             System.setProperty(ProductMode.PROPERTY, (matmul == null ? usual : ProductMode.of(matmul)).word());
         }
         try {
-            Backend backend =
-                    open(options.backend, options.threads == null ? 0 : options.threads, providers(), console);
+            Backend backend = open(console.options().backend, threads, providers(), console);
             console.detail("backend: " + backend.description());
             if (matmul != null && products(backend) == null) {
                 backend.close();

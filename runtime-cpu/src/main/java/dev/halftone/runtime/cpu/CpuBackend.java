@@ -5,6 +5,7 @@ import dev.halftone.core.compute.Backend;
 import dev.halftone.core.compute.Batch;
 import dev.halftone.core.compute.KvCache;
 import dev.halftone.core.compute.Linear;
+import dev.halftone.core.compute.MachineProbe;
 import dev.halftone.core.compute.Matrix;
 import dev.halftone.core.compute.NotPositiveDefiniteException;
 import dev.halftone.core.compute.RangeTask;
@@ -12,6 +13,7 @@ import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.QuantizedWeight;
 import dev.halftone.core.weight.Weight;
 import java.util.Objects;
+import java.util.Optional;
 
 /// The backend of the processor: weights in their quantized form, activations in float32 or rounded to integers as the
 /// weight says, one pool of threads. Results are
@@ -295,6 +297,11 @@ public final class CpuBackend implements Backend {
     @Override
     public void forRanges(int count, RangeTask task) {
         pool.split(count, (worker, from, to) -> task.run(from, to));
+    }
+
+    @Override
+    public Optional<MachineProbe> probe(long bytes) {
+        return Optional.of(new CpuProbe(kernels, pool, bytes));
     }
 
     @Override

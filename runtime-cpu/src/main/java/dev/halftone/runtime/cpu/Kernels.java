@@ -16,6 +16,9 @@ interface Kernels {
     /// Most terms of one [#integerTile].
     int INTEGER_DEPTH = 256;
 
+    /// Chains of [#multiplyAdd]: enough to hide the latency.
+    int MULTIPLY_ADDS = 8;
+
     String name();
 
     int lanes();
@@ -128,4 +131,16 @@ interface Kernels {
     /// @param scratch room for one vector
     /// @return the sum of the results
     float exponentials(long x, int count, long scratch);
+
+    /// Reads `vectors` vectors and does no more with them than it takes to be believed.
+    ///
+    /// @param scratch room for one vector
+    /// @return their sum
+    float read(long from, int vectors, long scratch);
+
+    /// [#MULTIPLY_ADDS] times as many independent multiply-adds of vectors as `steps`, on registers alone.
+    ///
+    /// @param scratch room for one vector
+    /// @return `MULTIPLY_ADDS * steps * lanes`, while a float counts that far
+    float multiplyAdd(int steps, long scratch);
 }

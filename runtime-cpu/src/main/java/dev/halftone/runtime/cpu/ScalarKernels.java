@@ -302,4 +302,33 @@ final class ScalarKernels implements Kernels {
         }
         return sum;
     }
+
+    @Override
+    public float read(long from, int vectors, long scratch) {
+        float even = 0;
+        float odd = 0;
+        for (int i = 0; i < vectors * LANES; i += 2) {
+            even += Memory.getFloat(at(from, i));
+            odd += Memory.getFloat(at(from, i + 1));
+        }
+        return even + odd;
+    }
+
+    @Override
+    public float multiplyAdd(int steps, long scratch) {
+        // From memory, so that the compiler does not know the products.
+        Memory.putFloat(scratch, 1);
+        float one = Memory.getFloat(scratch);
+        float s0 = 0;
+        float s1 = 0;
+        float s2 = 0;
+        float s3 = 0;
+        for (int i = 0; i < steps * 2 * LANES; i++) {
+            s0 += one * one;
+            s1 += one * one;
+            s2 += one * one;
+            s3 += one * one;
+        }
+        return s0 + s1 + s2 + s3;
+    }
 }

@@ -164,4 +164,14 @@ final class VectorKernels implements Kernels {
     public float exponentials(long x, int count, long scratch) {
         return RowKernel.exponentials(x, count, scratch);
     }
+
+    @Override
+    public float read(long from, int vectors, long scratch) {
+        return MachineKernel.read(from, vectors, scratch);
+    }
+
+    @Override
+    public float multiplyAdd(int steps, long scratch) {
+        return MachineKernel.multiplyAdd(steps, scratch);
+    }
 }
