@@ -100,7 +100,7 @@ final class OneDnn implements AutoCloseable {
         return ALL.get(JAVA_LONG, result);
     }
 
-    /// Such as `oneDNN 3.13.0`.
+    /// Such as `oneDNN 3.11.0`.
     String name() {
         return "oneDNN " + library.version();
     }

@@ -112,7 +112,7 @@ final class OneDnnFiles implements AutoCloseable {
         return parent.resolve("halftone");
     }
 
-    /// Version and checksum, such as `onednn-3.13-1.5.14-7f3a01c2`.
+    /// Version and checksum, such as `onednn-3.11-1.5.13-7f3a01c2`.
     private static String name(URL library) throws IOException {
         Properties facts = new Properties();
         try (InputStream in = OneDnnFiles.class.getResourceAsStream(FACTS)) {

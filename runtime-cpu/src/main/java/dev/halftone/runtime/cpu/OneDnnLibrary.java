@@ -193,7 +193,7 @@ final class OneDnnLibrary {
         return type == long.class ? ValueLayout.JAVA_LONG : JAVA_INT;
     }
 
-    /// Such as `3.13.0`.
+    /// Such as `3.11.0`.
     String version() {
         // dnnl_version_t begins with three ints: major, minor, patch.
         long numbers = version.call();
