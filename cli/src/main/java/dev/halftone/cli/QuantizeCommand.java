@@ -8,8 +8,10 @@ import dev.halftone.core.layout.GptqLayout;
 import dev.halftone.core.model.LlamaConfig;
 import dev.halftone.core.model.Tokenizer;
 import dev.halftone.core.quantize.Calibration;
+import dev.halftone.core.quantize.OutputOptions;
 import dev.halftone.core.quantize.QuantizationRun;
 import dev.halftone.core.quantize.Recipe;
+import dev.halftone.core.quantize.Resume;
 import dev.halftone.core.quantize.WeightQuantizer;
 import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.eval.Text;
@@ -22,8 +24,10 @@ import picocli.CommandLine.Parameters;
         name = "quantize",
         description = {
             "Rounds the weights of a model to few bits and writes them as a GPTQ checkpoint",
-            "that other tools load as well. OUT appears whole or not at all."
+            "that other tools load as well. OUT appears whole or not at all. A run that was",
+            "stopped, by whatever, goes on when the same command is given again."
         },
+        abbreviateSynopsis = true,
         sortOptions = false)
 final class QuantizeCommand implements Command {
     private static final int USUAL_LENGTH = 2048;
@@ -80,9 +84,17 @@ final class QuantizeCommand implements Command {
     @Option(names = "--force", description = "Start even if the memory estimate says no.")
     boolean force;
 
+    @Option(names = "--fresh", description = "Discard what a stopped run left; start over.")
+    boolean fresh;
+
+    @Option(names = "--no-resume", description = "The same, and leave nothing to go on with.")
+    boolean noResume;
+
+    private QuantizationView view;
+
     @Override
     public String stopped() {
-        return "stopped; nothing was published";
+        return "stopped; " + (view == null ? "nothing was published" : view.leftBehind());
     }
 
     @Override
@@ -97,20 +109,22 @@ final class QuantizeCommand implements Command {
         }
         QuantizationScheme scheme = SchemeOptions.scheme(bits, groupSize, !asymmetric, config);
         Recipe recipe = new Recipe(quantizer, scheme, GptqLayout.v1(scheme));
-        QuantizationView view = new QuantizationView(console, out, force);
-        Calibration shown = quantizer.needsMoments() ? calibration(config, console, view) : null;
+        view = new QuantizationView(console, out, force);
+        Calibration shown = quantizer.needsMoments() ? calibration(config, console) : null;
         if (shown == null && calibration != null) {
             console.note("note: " + chosen.word() + " looks at no text; --calibration is not used");
         }
         try (Backend backend = Backends.open(console)) {
-            QuantizationRun run = new QuantizationRun(model, out, recipe, shown, backend);
+            Resume resume = noResume ? Resume.NEVER : fresh ? Resume.FRESH : Resume.AUTO;
+            OutputOptions options = OutputOptions.DEFAULT.withResume(resume);
+            QuantizationRun run = new QuantizationRun(model, out, recipe, shown, backend, options);
             interruption.whenRequested(run::cancel);
             run.run(view);
         }
         return 0;
     }
 
-    private Calibration calibration(LlamaConfig config, Console console, QuantizationView view) throws IOException {
+    private Calibration calibration(LlamaConfig config, Console console) throws IOException {
         Path file = calibration;
         if (file == null) {
             file = bundledText(console.environment().home());

@@ -106,7 +106,7 @@ class QuantizeCommandTest {
         assertEquals(3.39, done.path("bits_per_weight").asDouble(), 0.01);
         assertTrue(done.path("seconds").asDouble() > 0);
         assertEquals(out(), done.path("out").asText());
-        assertEquals(30, events.size(), "plan, linears and done, nothing else");
+        assertEquals(34, events.size(), "plan, linears, four blocks kept and done, nothing else");
     }
 
     @Test

@@ -10,11 +10,20 @@ import dev.halftone.core.weight.QuantizedWeight;
 import dev.halftone.core.weight.Weight;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.SortedMap;
+import java.util.TreeMap;
 
 /// The walk over the blocks of one run, see [QuantizationRun].
 final class LayerLoop {
+    /// Name under which the samples are kept.
+    private static final String HIDDEN = "hidden";
+
     private final Checkpoint checkpoint;
     private final LinearWeights weights;
     private final QuantizationPlan plan;
@@ -24,14 +33,17 @@ final class LayerLoop {
     private final Progress progress;
     private final Runnable requireNotCancelled;
     private final List<LinearReport> reports = new ArrayList<>();
+    private final long begin;
 
+    /// @param begin when the run began, by [System#nanoTime]
     LayerLoop(
             Checkpoint checkpoint,
             QuantizationPlan plan,
             Backend backend,
             QuantizedOutput output,
             QuantizationListener listener,
-            Runnable requireNotCancelled) {
+            Runnable requireNotCancelled,
+            long begin) {
         this.checkpoint = checkpoint;
         this.weights = LinearWeights.of(checkpoint);
         this.plan = plan;
@@ -40,21 +52,35 @@ final class LayerLoop {
         this.listener = listener;
         this.progress = new Progress(plan, listener);
         this.requireNotCancelled = requireNotCancelled;
+        this.begin = begin;
     }
 
-    /// Quantizes and writes every linear of the plan.
+    /// Quantizes and writes every linear of the plan that no earlier run did.
     ///
     /// @param calibration not looked at if the plan needs none
-    List<LinearReport> run(Calibration calibration) throws IOException {
+    /// @param resumption  what is done already
+    /// @return reports on all linears, earlier ones included
+    List<LinearReport> run(Calibration calibration, Resumption resumption) throws IOException {
+        reports.addAll(resumption.linears());
+        if (resumption.blocks() > 0) {
+            progress.resumed(resumption.blocks());
+        }
+        int layers = plan.config().layers();
         if (plan.calibration() == null) {
-            for (LinearTask linear : plan.linears()) {
-                quantize(linear, weights.weight(linear.name()), null);
+            for (int layer = resumption.blocks(); layer < layers; layer++) {
+                for (LinearTask linear : plan.linears(layer)) {
+                    quantize(linear, weights.weight(linear.name()), null);
+                }
+                keep(layer + 1, Collections.emptySortedMap());
             }
             return reports;
         }
-        try (CalibrationSamples samples = new CalibrationSamples(checkpoint, plan.config(), calibration, backend)) {
+        if (resumption.blocks() == layers) {
+            return reports;
+        }
+        try (CalibrationSamples samples = samples(calibration, resumption)) {
             if (plan.recipe().transforms().isEmpty()) {
-                for (int layer = 0; layer < plan.config().layers(); layer++) {
+                for (int layer = resumption.blocks(); layer < layers; layer++) {
                     try (FoldedBlock unchanged = new FoldedBlock(checkpoint, weights, plan.config(), layer)) {
                         quantizeBlock(layer, unchanged, samples);
                     }
@@ -63,7 +89,7 @@ final class LayerLoop {
             }
             try (FoldSearch search =
                     new FoldSearch(checkpoint, weights, plan.config(), plan.recipe(), calibration.facts(), backend)) {
-                for (int layer = 0; layer < plan.config().layers(); layer++) {
+                for (int layer = resumption.blocks(); layer < layers; layer++) {
                     try (FoldedBlock folded = search.fold(layer, samples, () -> {
                         requireNotCancelled.run();
                         progress.probed();
@@ -74,6 +100,27 @@ final class LayerLoop {
             }
         }
         return reports;
+    }
+
+    /// The samples as they stand before the first block that is to be done.
+    private CalibrationSamples samples(Calibration calibration, Resumption resumption) throws IOException {
+        if (resumption.blocks() == 0) {
+            return new CalibrationSamples(checkpoint, plan.config(), calibration, backend);
+        }
+        CalibrationSamples samples = new CalibrationSamples(plan.config(), calibration.facts(), backend);
+        try {
+            output.restore(Map.of(HIDDEN, samples));
+        } catch (IOException | RuntimeException e) {
+            try (samples) {
+                throw e;
+            }
+        }
+        return samples;
+    }
+
+    private void keep(int blocks, SortedMap<String, CalibrationSamples> borders) throws IOException {
+        Optional<Path> directory = output.keep(blocks, reports, borders, (System.nanoTime() - begin) / 1e9);
+        directory.ifPresent(kept -> listener.kept(blocks, kept));
     }
 
     private void quantizeBlock(int layer, FoldedBlock folded, CalibrationSamples samples) throws IOException {
@@ -93,6 +140,8 @@ final class LayerLoop {
                 });
             }
         }
+        boolean last = layer + 1 == plan.config().layers();
+        keep(layer + 1, last ? Collections.emptySortedMap() : new TreeMap<>(Map.of(HIDDEN, samples)));
     }
 
     private void quantizeSite(

@@ -31,6 +31,24 @@ final class Progress {
         total = sum;
     }
 
+    /// The first `blocks` blocks, at least one, were done by an earlier run.
+    void resumed(int blocks) {
+        double sum = 0;
+        for (LinearTask linear : plan.linears()) {
+            sum += linear.layer() < blocks ? work(linear) : 0;
+        }
+        if (plan.calibration() != null) {
+            for (InputSite site : InputSite.values()) {
+                sum += blocks * advancing(site);
+            }
+            sum += Math.min(blocks, plan.config().layers() - 1) * leaving();
+            if (!plan.recipe().transforms().isEmpty()) {
+                sum += blocks * probing();
+            }
+        }
+        add(sum);
+    }
+
     /// A linear is quantized.
     void finished(LinearTask linear) {
         add(work(linear));

@@ -59,6 +59,17 @@ public record QuantizationPlan(
         return 8.0 * packedBytes / quantizedParameters();
     }
 
+    /// Most that a run keeps beside the model, for a later run to go on with: the hidden states of all samples, and
+    /// while they take the place of the ones before, both.
+    public long progressBytes() {
+        return calibration == null ? 0 : 2 * CalibrationSamples.savedBytes(config, calibration);
+    }
+
+    /// The linears of `layer`.
+    List<LinearTask> linears(int layer) {
+        return linears.stream().filter(linear -> linear.layer() == layer).toList();
+    }
+
     /// The linears of `layer` that read the input of `site`.
     List<LinearTask> linears(int layer, InputSite site) {
         return linears.stream()
