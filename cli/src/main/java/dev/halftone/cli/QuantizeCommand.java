@@ -84,6 +84,9 @@ final class QuantizeCommand implements Command {
     @Option(names = "--force", description = "Start even if the memory estimate says no.")
     boolean force;
 
+    @Option(names = "--shard-size", paramLabel = "SIZE", description = "Of one file, as in 2GB. Default: 5GB.")
+    String shardSize;
+
     @Option(names = "--fresh", description = "Discard what a stopped run left; start over.")
     boolean fresh;
 
@@ -103,6 +106,7 @@ final class QuantizeCommand implements Command {
         Method.Settings settings = new Method.Settings(damping, order);
         settings.requireOnly(chosen);
         WeightQuantizer quantizer = chosen.create(settings);
+        OutputOptions options = outputOptions();
         LlamaConfig config;
         try (Checkpoint checkpoint = Checkpoint.open(model)) {
             config = ModelFacts.config(checkpoint);
@@ -115,13 +119,17 @@ final class QuantizeCommand implements Command {
             console.note("note: " + chosen.word() + " looks at no text; --calibration is not used");
         }
         try (Backend backend = Backends.open(console)) {
-            Resume resume = noResume ? Resume.NEVER : fresh ? Resume.FRESH : Resume.AUTO;
-            OutputOptions options = OutputOptions.DEFAULT.withResume(resume);
             QuantizationRun run = new QuantizationRun(model, out, recipe, shown, backend, options);
             interruption.whenRequested(run::cancel);
             run.run(view);
         }
         return 0;
+    }
+
+    private OutputOptions outputOptions() {
+        OutputOptions options =
+                OutputOptions.DEFAULT.withResume(noResume ? Resume.NEVER : fresh ? Resume.FRESH : Resume.AUTO);
+        return shardSize == null ? options : options.withShardBytes(ByteSize.of("--shard-size", shardSize));
     }
 
     private Calibration calibration(LlamaConfig config, Console console) throws IOException {

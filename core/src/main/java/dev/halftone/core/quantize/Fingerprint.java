@@ -19,7 +19,7 @@ import java.util.function.BooleanSupplier;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 
-/// All that the numbers of an output depend on. Two runs with equal fingerprints compute the same bytes, so one may go
+/// All that the bytes of an output depend on. Two runs with equal fingerprints compute the same bytes, so one may go
 /// on where the other stopped.
 ///
 /// The model is known by every byte of its tensors, not by dates or samples of it: each run reads all of them anyway,
@@ -58,6 +58,7 @@ record Fingerprint(SortedMap<String, String> parts) {
         parts.put("scheme", recipe.scheme().toString());
         parts.put("type of scales", recipe.scheme().scaleType().toString());
         parts.put("lowest zero point", Integer.toString(recipe.scheme().lowestZero()));
+        parts.put("bytes in a file", Long.toString(plan.shardBytes()));
         parts.put("layout", recipe.layout().name() + " " + recipe.layout().description());
         if (plan.calibration() != null) {
             Sha256 tokens = new Sha256();

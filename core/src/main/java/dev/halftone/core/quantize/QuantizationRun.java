@@ -70,7 +70,7 @@ public final class QuantizationRun {
     public QuantizationReport run(QuantizationListener listener) throws IOException {
         long begin = System.nanoTime();
         try (Checkpoint checkpoint = Checkpoint.open(source)) {
-            QuantizationPlan plan = QuantizationPlan.of(checkpoint, recipe, calibration);
+            QuantizationPlan plan = QuantizationPlan.of(checkpoint, recipe, calibration, options.shardBytes());
             try (QuantizedOutput output = new QuantizedOutput(target, plan, checkpoint, options)) {
                 listener.planned(plan);
                 Fingerprint fingerprint = Fingerprint.of(checkpoint, plan, calibration, backend, () -> cancelled);

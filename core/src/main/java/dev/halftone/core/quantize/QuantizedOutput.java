@@ -30,8 +30,6 @@ import java.util.stream.Stream;
 
 /// The output of a run: packed linears as they are done, then everything else, then a look at what was really written.
 final class QuantizedOutput implements AutoCloseable {
-    static final long SHARD_BYTES = 5_000_000_000L;
-
     private static final String REPORT = "halftone.json";
     private static final Set<String> REWRITTEN = Set.of("config.json", "quantize_config.json", REPORT);
     /// Other forms of the weights, which would contradict the ones written.
@@ -58,8 +56,8 @@ final class QuantizedOutput implements AutoCloseable {
         kept = options.resume() != Resume.NEVER;
         long beside = kept ? plan.progressBytes() : 0;
         writer = options.resume() == Resume.AUTO
-                ? CheckpointWriter.resumable(directory, plan.specs(), SHARD_BYTES, beside, options.disk())
-                : CheckpointWriter.createAfresh(directory, plan.specs(), SHARD_BYTES, beside, options.disk());
+                ? CheckpointWriter.resumable(directory, plan.specs(), plan.shardBytes(), beside, options.disk())
+                : CheckpointWriter.createAfresh(directory, plan.specs(), plan.shardBytes(), beside, options.disk());
     }
 
     /// To be called before anything is written: takes up what an interrupted run left.

@@ -84,7 +84,13 @@ class ResumeTest {
     }
 
     private QuantizationRun run(Path output, Recipe recipe, Resume resume, Disk disk) {
-        return new QuantizationRun(source, output, recipe, calibration(5), backend, new OutputOptions(resume, disk));
+        return new QuantizationRun(
+                source,
+                output,
+                recipe,
+                calibration(5),
+                backend,
+                OutputOptions.DEFAULT.withResume(resume).withDisk(disk));
     }
 
     private QuantizationRun run(Recipe recipe) {
@@ -263,6 +269,18 @@ class ResumeTest {
             }
             return divisors;
         }
+    }
+
+    @Test
+    void goesOnWithAnOutputInManyFiles() throws IOException {
+        OutputOptions small = OutputOptions.DEFAULT.withShardBytes(20_000);
+        Path uninterrupted = folder.resolve("whole");
+        new QuantizationRun(source, uninterrupted, watching(), calibration(5), backend, small).run(SILENT);
+        cut(new QuantizationRun(source, target, watching(), calibration(5), backend, small), 16);
+
+        new QuantizationRun(source, target, watching(), calibration(5), backend, small).run(SILENT);
+
+        assertSameAs(contents(uninterrupted));
     }
 
     @Test
