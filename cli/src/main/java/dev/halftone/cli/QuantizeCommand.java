@@ -8,8 +8,10 @@ import dev.halftone.core.layout.GptqLayout;
 import dev.halftone.core.model.LlamaConfig;
 import dev.halftone.core.model.Tokenizer;
 import dev.halftone.core.quantize.Calibration;
+import dev.halftone.core.quantize.OutputOptions;
 import dev.halftone.core.quantize.QuantizationRun;
 import dev.halftone.core.quantize.Recipe;
+import dev.halftone.core.quantize.Resume;
 import dev.halftone.core.quantize.WeightQuantizer;
 import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.eval.Text;
@@ -24,8 +26,10 @@ import picocli.CommandLine.Parameters;
         name = "quantize",
         description = {
             "Rounds the weights of a model to few bits and writes them as a GPTQ checkpoint",
-            "that other tools load as well. OUT appears whole or not at all."
+            "that other tools load as well. OUT appears whole or not at all. A run that was",
+            "stopped, by whatever, goes on when the same command is given again."
         },
+        abbreviateSynopsis = true,
         sortOptions = false)
 final class QuantizeCommand implements Command {
     private static final int USUAL_LENGTH = 2048;
@@ -103,9 +107,20 @@ final class QuantizeCommand implements Command {
             description = "What multiplies: vector, onednn, onednn-bf16 (rounds inputs) or auto. Default: vector.")
     String matmul;
 
+    @Option(names = "--shard-size", paramLabel = "SIZE", description = "Of one file, as in 2GB. Default: 5GB.")
+    String shardSize;
+
+    @Option(names = "--fresh", description = "Discard what a stopped run left; start over.")
+    boolean fresh;
+
+    @Option(names = "--no-resume", description = "The same, and leave nothing to go on with.")
+    boolean noResume;
+
+    private QuantizationView view;
+
     @Override
     public String stopped() {
-        return "stopped; nothing was published";
+        return "stopped; " + (view == null ? "nothing was published" : view.leftBehind());
     }
 
     @Override
@@ -114,14 +129,15 @@ final class QuantizeCommand implements Command {
         Method.Settings settings = new Method.Settings(damping, order, target, sweeps);
         settings.requireOnly(chosen);
         WeightQuantizer quantizer = chosen.create(settings);
+        OutputOptions options = outputOptions();
         LlamaConfig config;
         try (Checkpoint checkpoint = Checkpoint.open(model)) {
             config = ModelFacts.config(checkpoint);
         }
         QuantizationScheme scheme = SchemeOptions.scheme(bits, groupSize, !asymmetric, config);
         Recipe recipe = new Recipe(quantizer, scheme, GptqLayout.v1(scheme));
-        QuantizationView view = new QuantizationView(console, out, force);
-        Calibration shown = quantizer.needsMoments() ? calibration(config, console, view) : null;
+        view = new QuantizationView(console, out, force);
+        Calibration shown = quantizer.needsMoments() ? calibration(config, console) : null;
         if (shown == null && calibration != null) {
             console.note("note: " + chosen.word() + " looks at no text; --calibration is not used");
         }
@@ -131,14 +147,20 @@ final class QuantizeCommand implements Command {
                 console.line("multiplied by " + cpu.products());
                 console.event("matmul", fields -> fields.put("matmul", cpu.products()));
             }
-            QuantizationRun run = new QuantizationRun(model, out, recipe, shown, backend);
+            QuantizationRun run = new QuantizationRun(model, out, recipe, shown, backend, options);
             interruption.whenRequested(run::cancel);
             run.run(view);
         }
         return 0;
     }
 
-    private Calibration calibration(LlamaConfig config, Console console, QuantizationView view) throws IOException {
+    private OutputOptions outputOptions() {
+        OutputOptions options =
+                OutputOptions.DEFAULT.withResume(noResume ? Resume.NEVER : fresh ? Resume.FRESH : Resume.AUTO);
+        return shardSize == null ? options : options.withShardBytes(ByteSize.of("--shard-size", shardSize));
+    }
+
+    private Calibration calibration(LlamaConfig config, Console console) throws IOException {
         Path file = calibration;
         if (file == null) {
             file = bundledText(console.environment().home());

@@ -11,6 +11,12 @@ public interface Backend extends AutoCloseable {
     /// What runs, for logs and reports: kernels, width, threads.
     String description();
 
+    /// What the rounding of results depends on: two backends that answer the same compute the same numbers, bit for
+    /// bit. So it names kernels and vector width, but no number of threads where results do not depend on it.
+    default String arithmetic() {
+        return description();
+    }
+
     /// Zeroed memory that the caller closes.
     Matrix allocate(int rows, int columns);
 

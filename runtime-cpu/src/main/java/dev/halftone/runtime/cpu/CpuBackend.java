@@ -107,6 +107,11 @@ public final class CpuBackend implements Backend {
     }
 
     @Override
+    public String arithmetic() {
+        return "cpu (" + kernels.name() + ", " + System.getProperty("os.arch") + manyRows.arithmetic() + ")";
+    }
+
+    @Override
     public Matrix allocate(int rows, int columns) {
         return CpuMatrix.allocate(rows, columns);
     }

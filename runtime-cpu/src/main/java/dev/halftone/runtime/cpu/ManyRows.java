@@ -102,6 +102,12 @@ final class ManyRows implements AutoCloseable {
         }
     }
 
+    /// What the numbers depend on besides the vector kernels: empty without oneDNN, which divides sums among threads.
+    String arithmetic() {
+        decide();
+        return numbers == null ? "" : ", " + panelProduct.name() + " " + numbers + ", " + pool.threads() + " threads";
+    }
+
     /// Who multiplies, and why where it was not asked for, in one line.
     String description() {
         if (!decided) {
