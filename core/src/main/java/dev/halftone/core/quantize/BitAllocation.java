@@ -11,8 +11,8 @@ import java.util.Locale;
 /// to add up, as small divergences nearly do.
 ///
 /// Every part begins with its smallest way. Then, again and again, the part moves to a larger one where a bit buys the
-/// most. Only ways on the lower convex hull of harm over bits are ever taken, so that the result is the best there is
-/// for the bits it uses; what is left of the budget is less than one step.
+/// most and fits. Only ways on the lower convex hull of harm over bits are ever taken, so that the result does at most
+/// the harm of one step more than the best there is.
 public final class BitAllocation {
     /// One way to store a part.
     ///
