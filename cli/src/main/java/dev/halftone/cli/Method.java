@@ -1,93 +1,118 @@
 package dev.halftone.cli;
 
+import dev.halftone.awq.AwqClipping;
+import dev.halftone.awq.AwqScaling;
 import dev.halftone.core.HalftoneException;
+import dev.halftone.core.layout.PackedLayout;
+import dev.halftone.core.quantize.BlockTransform;
+import dev.halftone.core.quantize.Recipe;
 import dev.halftone.core.quantize.RoundToNearest;
 import dev.halftone.core.quantize.WeightQuantizer;
+import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.gptq.ColumnOrder;
 import dev.halftone.gptq.GptqOptions;
 import dev.halftone.gptq.GptqQuantizer;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.function.Function;
+import java.util.function.Supplier;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
-/// The methods there are: the one table that a new method adds a row to. The demo runs all of them.
+/// The methods there are: the one table that a new method adds a row to, each a list of transforms and a quantizer.
+/// The demo runs all of them.
 enum Method {
-    RTN(List.of()) {
-        @Override
-        WeightQuantizer create(Settings settings) {
-            return new RoundToNearest();
-        }
-    },
-    GPTQ(List.of("--damping", "--order")) {
-        @Override
-        WeightQuantizer create(Settings settings) {
-            GptqOptions options = GptqOptions.DEFAULT;
-            if (settings.damping() != null) {
-                double damping = settings.damping();
-                if (!(damping > 0 && damping <= 1)) {
-                    throw Usage.fault("--damping must be above 0 and at most 1, found " + damping, "--damping 0.01");
-                }
-                options = options.withDamping(damping);
-            }
-            return new GptqQuantizer(settings.order() == null ? options : options.withOrder(order(settings.order())));
-        }
-
-        private static ColumnOrder order(String word) {
-            for (ColumnOrder order : ColumnOrder.values()) {
-                if (spelled(order).equals(word)) {
-                    return order;
-                }
-            }
-            String known =
-                    Arrays.stream(ColumnOrder.values()).map(Method::spelled).collect(Collectors.joining(", "));
-            throw Usage.fault("order '" + word + "' is unknown; known: " + known, "--order group-aware");
-        }
-    };
+    RTN("rtn", List.of(), settings -> new RoundToNearest()),
+    GPTQ("gptq", List.of(), Settings::gptq, Settings.DAMPING, Settings.ORDER),
+    AWQ("awq", List.of(AwqScaling::new), settings -> new AwqClipping()),
+    AWQ_GPTQ("awq+gptq", List.of(AwqScaling::new), Settings::gptq, Settings.DAMPING, Settings.ORDER);
 
     /// What a command line says about methods; null where it says nothing.
     record Settings(Double damping, String order) {
         static final Settings DEFAULT = new Settings(null, null);
 
+        private static final String DAMPING = "--damping";
+        private static final String ORDER = "--order";
+
         /// @throws HalftoneException for an option that another method has
         void requireOnly(Method method) {
-            requireIf(damping != null, "--damping", method);
-            requireIf(order != null, "--order", method);
+            requireIf(damping != null, DAMPING, method);
+            requireIf(order != null, ORDER, method);
         }
 
         private static void requireIf(boolean given, String option, Method method) {
             if (given && !method.options.contains(option)) {
+                String others = Arrays.stream(values())
+                        .filter(other -> other.options.contains(option))
+                        .map(other -> "--method " + other.word)
+                        .collect(Collectors.joining(" or "));
                 throw Usage.fault(
-                        option + " means nothing to method " + method.word(),
-                        "without " + option + ", or --method gptq");
+                        option + " means nothing to method " + method.word, "without " + option + ", or " + others);
             }
+        }
+
+        private GptqQuantizer gptq() {
+            GptqOptions options = GptqOptions.DEFAULT;
+            if (damping != null) {
+                if (!(damping > 0 && damping <= 1)) {
+                    throw Usage.fault("--damping must be above 0 and at most 1, found " + damping, "--damping 0.01");
+                }
+                options = options.withDamping(damping);
+            }
+            return new GptqQuantizer(order == null ? options : options.withOrder(columnOrder()));
+        }
+
+        private ColumnOrder columnOrder() {
+            for (ColumnOrder known : ColumnOrder.values()) {
+                if (spelled(known).equals(order)) {
+                    return known;
+                }
+            }
+            String known =
+                    Arrays.stream(ColumnOrder.values()).map(Settings::spelled).collect(Collectors.joining(", "));
+            throw Usage.fault("order '" + order + "' is unknown; known: " + known, "--order group-aware");
+        }
+
+        private static String spelled(ColumnOrder order) {
+            return order.name().toLowerCase(Locale.ROOT).replace('_', '-');
         }
     }
 
+    private final String word;
+    private final List<Supplier<BlockTransform>> transforms;
+    private final Function<Settings, WeightQuantizer> quantizer;
     private final List<String> options;
 
-    Method(List<String> options) {
-        this.options = options;
+    /// @param options of [Settings] that it looks at
+    Method(
+            String word,
+            List<Supplier<BlockTransform>> transforms,
+            Function<Settings, WeightQuantizer> quantizer,
+            String... options) {
+        this.word = word;
+        this.transforms = transforms;
+        this.quantizer = quantizer;
+        this.options = List.of(options);
     }
 
+    /// As the command line spells it.
     String word() {
-        return spelled(this);
-    }
-
-    private static String spelled(Enum<?> constant) {
-        return constant.name().toLowerCase(Locale.ROOT).replace('_', '-');
+        return word;
     }
 
     /// @throws HalftoneException if a setting is out of its range
-    abstract WeightQuantizer create(Settings settings);
+    Recipe recipe(Settings settings, QuantizationScheme scheme, PackedLayout layout) {
+        return new Recipe(transforms.stream().map(Supplier::get).toList(), quantizer.apply(settings), scheme, layout);
+    }
 
     static Method of(String word) {
-        for (Method method : values()) {
-            if (method.word().equals(word)) {
-                return method;
-            }
-        }
-        String known = Arrays.stream(values()).map(Method::word).collect(Collectors.joining(", "));
-        throw Usage.fault("method '" + word + "' is unknown; known: " + known, "--method gptq");
+        return Stream.of(values())
+                .filter(method -> method.word.equals(word))
+                .findFirst()
+                .orElseThrow(() -> Usage.fault(
+                        "method '" + word + "' is unknown; known: "
+                                + Stream.of(values()).map(Method::word).collect(Collectors.joining(", ")),
+                        "--method gptq"));
     }
 }
