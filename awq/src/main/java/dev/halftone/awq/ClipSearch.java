@@ -127,8 +127,7 @@ final class ClipSearch {
         }
     }
 
-    /// Fills `trials` with `d`, `products` with `-d·H`, and `slopes` with `-e·H` in the columns of the
-    /// group.
+    /// Fills `trials` with `d`, `products` with `-d·H`, and `slopes` with `-e·H` in the group's columns.
     private void measure(int rows, int group, Matrix error) {
         int column = group * groupLength;
         backend.forRanges(rows, (from, to) -> {
