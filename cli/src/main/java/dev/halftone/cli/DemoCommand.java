@@ -16,7 +16,6 @@ import dev.halftone.core.quantize.Calibration;
 import dev.halftone.core.quantize.QuantizationListener;
 import dev.halftone.core.quantize.QuantizationRun;
 import dev.halftone.core.quantize.Recipe;
-import dev.halftone.core.quantize.WeightQuantizer;
 import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.eval.Divergence;
 import dev.halftone.eval.Perplexity;
@@ -144,7 +143,7 @@ final class DemoCommand implements Command {
                 GROUP_SIZE,
                 bench.scored.count() * (CONTEXT - 1)));
         console.line(Figures.format(
-                "%n%-12s %10s %12s %11s %21s %9s",
+                "%n%-14s %10s %12s %11s %21s %9s",
                 "", "size", "bits/weight", "perplexity", "KL from float (nats)", "tokens/s"));
         int rows = 1 + BITS.size() * Method.values().length;
         int done = 0;
@@ -176,8 +175,7 @@ final class DemoCommand implements Command {
     private static void quantize(Bench bench, Method method, int bits, Path out, Interruption interruption)
             throws IOException {
         QuantizationScheme scheme = QuantizationScheme.gptq(bits, GROUP_SIZE, true);
-        WeightQuantizer quantizer = method.create(Method.Settings.DEFAULT);
-        Recipe recipe = new Recipe(quantizer, scheme, GptqLayout.v1(scheme));
+        Recipe recipe = method.recipe(Method.Settings.DEFAULT, scheme, GptqLayout.v1(scheme));
         QuantizationRun run = new QuantizationRun(bench.folder, out, recipe, bench.calibration, bench.backend);
         interruption.whenRequested(run::cancel);
         run.run(new QuantizationListener() {});
@@ -221,7 +219,7 @@ final class DemoCommand implements Command {
                 ? "-"
                 : Figures.format("%.6f ± %.6f", row.divergence.meanDivergence(), row.divergence.standardError());
         console.result(Figures.format(
-                "%-12s %10s %12.2f %11.4f %21s %9.0f",
+                "%-14s %10s %12.2f %11.4f %21s %9.0f",
                 row.name,
                 Figures.bytes(row.bytes),
                 row.bitsPerWeight,

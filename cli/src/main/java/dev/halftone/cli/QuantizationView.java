@@ -80,8 +80,8 @@ final class QuantizationView implements QuantizationListener {
                 .collect(Collectors.joining(" + "));
         console.line(console.bold("Memory") + " " + Figures.bytes(memory) + " = " + parts + "  (free "
                 + Figures.bytes(free) + ")");
-        console.line(console.bold("Disk") + "   " + Figures.bytes(plan.writtenBytes()) + "  (free "
-                + Figures.bytes(freeDisk()) + ")");
+        console.line(console.bold("Disk") + "   " + Figures.bytes(plan.writtenBytes()) + " as "
+                + plan.recipe().layout().name() + "  (free " + Figures.bytes(freeDisk()) + ")");
         planEvent(free);
         if (memory > free && !force) {
             throw new HalftoneException(
@@ -117,6 +117,7 @@ final class QuantizationView implements QuantizationListener {
             fields.put("bits", scheme.bits())
                     .put("group_size", scheme.groupSize())
                     .put("symmetric", scheme.symmetric())
+                    .put("layout", plan.recipe().layout().name())
                     .put("memory_bytes", plan.memory().total())
                     .put("free_memory_bytes", free)
                     .put("disk_bytes", plan.writtenBytes());

@@ -4,7 +4,6 @@ import dev.halftone.core.HalftoneException;
 import dev.halftone.core.HalftoneException.Kind;
 import dev.halftone.core.checkpoint.Checkpoint;
 import dev.halftone.core.compute.Backend;
-import dev.halftone.core.layout.GptqLayout;
 import dev.halftone.core.model.LlamaConfig;
 import dev.halftone.core.model.Tokenizer;
 import dev.halftone.core.quantize.Calibration;
@@ -12,8 +11,6 @@ import dev.halftone.core.quantize.OutputOptions;
 import dev.halftone.core.quantize.QuantizationRun;
 import dev.halftone.core.quantize.Recipe;
 import dev.halftone.core.quantize.Resume;
-import dev.halftone.core.quantize.WeightQuantizer;
-import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.eval.Text;
 import dev.halftone.runtime.cpu.CpuBackend;
 import dev.halftone.runtime.cpu.ProductMode;
@@ -25,9 +22,9 @@ import picocli.CommandLine.Parameters;
 @picocli.CommandLine.Command(
         name = "quantize",
         description = {
-            "Rounds the weights of a model to few bits and writes them as a GPTQ checkpoint",
-            "that other tools load as well. OUT appears whole or not at all. A run that was",
-            "stopped, by whatever, goes on when the same command is given again."
+            "Rounds the weights of a model to few bits and writes them in a format that other",
+            "tools load as well. OUT appears whole or not at all. A run that was stopped, by",
+            "whatever, goes on when the same command is given again."
         },
         abbreviateSynopsis = true,
         sortOptions = false)
@@ -40,7 +37,11 @@ final class QuantizeCommand implements Command {
     @Parameters(index = "1", paramLabel = "OUT", description = "Folder to write; absent or empty.")
     Path out;
 
-    @Option(names = "--method", paramLabel = "NAME", description = "gptq, or rtn: plain rounding. Default: gptq.")
+    @Option(
+            names = "--method",
+            paramLabel = "NAME",
+            description = "gptq; awq: scaling and clipping; awq+gptq: scaling, then gptq; rtn: plain rounding. Default:"
+                    + " gptq.")
     String method = "gptq";
 
     @Option(names = "--bits", paramLabel = "N", description = "2, 3, 4 or 8. Default: 4.")
@@ -56,10 +57,18 @@ final class QuantizeCommand implements Command {
     boolean asymmetric;
 
     @Option(
+            names = "--format",
+            paramLabel = "NAME",
+            description = "gptq, gptq_v2, awq or compressed-tensors. Default: gptq; asymmetric awq at 4 bits, otherwise"
+                    + " gptq_v2.")
+    String format;
+
+    @Option(
             names = "--calibration",
             paramLabel = "FILE",
-            description = "UTF-8 text that gptq watches the model read; rows of WikiText's .raw files are joined by"
-                    + " blank lines. Default: a text of little stories.")
+            description =
+                    "UTF-8 text that the method watches the model read; rows of WikiText's .raw files are joined by"
+                            + " blank lines. Default: a text of little stories.")
     Path calibration;
 
     @Option(names = "--calibration-windows", paramLabel = "N", description = "How many. Default: 32.")
@@ -128,16 +137,16 @@ final class QuantizeCommand implements Command {
         Method chosen = Method.of(method);
         Method.Settings settings = new Method.Settings(damping, order, target, sweeps);
         settings.requireOnly(chosen);
-        WeightQuantizer quantizer = chosen.create(settings);
-        OutputOptions options = outputOptions();
+        OutputOptions output = outputOptions();
         LlamaConfig config;
+        SchemeOptions options;
         try (Checkpoint checkpoint = Checkpoint.open(model)) {
             config = ModelFacts.config(checkpoint);
+            options = SchemeOptions.of(format, bits, groupSize, !asymmetric, config, checkpoint);
         }
-        QuantizationScheme scheme = SchemeOptions.scheme(bits, groupSize, !asymmetric, config);
-        Recipe recipe = new Recipe(quantizer, scheme, GptqLayout.v1(scheme));
+        Recipe recipe = chosen.recipe(settings, options.scheme(), options.layout());
         view = new QuantizationView(console, out, force);
-        Calibration shown = quantizer.needsMoments() ? calibration(config, console) : null;
+        Calibration shown = recipe.needsCalibration() ? calibration(config, console) : null;
         if (shown == null && calibration != null) {
             console.note("note: " + chosen.word() + " looks at no text; --calibration is not used");
         }
@@ -147,7 +156,7 @@ final class QuantizeCommand implements Command {
                 console.line("multiplied by " + cpu.products());
                 console.event("matmul", fields -> fields.put("matmul", cpu.products()));
             }
-            QuantizationRun run = new QuantizationRun(model, out, recipe, shown, backend, options);
+            QuantizationRun run = new QuantizationRun(model, out, recipe, shown, backend, output);
             interruption.whenRequested(run::cancel);
             run.run(view);
         }
@@ -178,7 +187,10 @@ final class QuantizeCommand implements Command {
     private static Path bundledText(Path home) {
         if (home == null) {
             throw new HalftoneException(
-                    Kind.USAGE, "gptq needs a text, and the bundled one is not here", null, "--calibration FILE");
+                    Kind.USAGE,
+                    "this method needs a text, and the bundled one is not here",
+                    null,
+                    "--calibration FILE");
         }
         return DemoCommand.model(home).resolve("calibration.txt");
     }

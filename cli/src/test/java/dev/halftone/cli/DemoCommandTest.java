@@ -40,8 +40,12 @@ class DemoCommandTest {
         for (int bits : new int[] {4, 3, 2}) {
             double rounding =
                     models.get("rtn " + bits + "-bit").path("divergence").asDouble();
-            double gptq = models.get("gptq " + bits + "-bit").path("divergence").asDouble();
-            assertTrue(gptq < rounding, bits + " bits: " + gptq + " against " + rounding);
+            for (String method : List.of("gptq", "awq", "awq+gptq")) {
+                double found = models.get(method + " " + bits + "-bit")
+                        .path("divergence")
+                        .asDouble();
+                assertTrue(found < rounding, method + ", " + bits + " bits: " + found + " against " + rounding);
+            }
         }
         JsonNode story = events.get(events.size() - 2);
         assertEquals("story", story.path("event").asText());

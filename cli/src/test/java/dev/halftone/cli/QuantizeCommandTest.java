@@ -5,13 +5,17 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.halftone.core.testing.Shared;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 class QuantizeCommandTest {
     private static final String MODEL =
@@ -109,6 +113,97 @@ class QuantizeCommandTest {
         assertEquals(34, events.size(), "plan, linears, four blocks kept and done, nothing else");
     }
 
+    /// @return the last event
+    private JsonNode quantized(String... more) {
+        List<String> arguments = new ArrayList<>(List.of("quantize", MODEL, out(), "--group-size", "64", "--json"));
+        arguments.addAll(List.of(more));
+        Invocation run = Invocation.of(arguments.toArray(String[]::new));
+        assertEquals(0, run.status(), run.err());
+        return run.last();
+    }
+
+    private JsonNode section() throws IOException {
+        return new ObjectMapper()
+                .readTree(folder.resolve("out/config.json").toFile())
+                .path("quantization_config");
+    }
+
+    @ParameterizedTest
+    @CsvSource({"awq, awq+rtn-clip", "awq+gptq, awq+gptq"})
+    void scalesBeforeItRoundsAndSaysSo(String method, String steps) throws IOException {
+        JsonNode done = quantized(
+                "--method", method, "--bits", "3", "--calibration-windows", "2", "--calibration-length", "64");
+        assertEquals(steps, done.path("method").asText());
+        assertEquals(28, done.path("verified").asInt());
+        assertEquals("gptq", done.path("layout").asText());
+        JsonNode meta = section().path("meta");
+        assertEquals("both", meta.path("duo_scaling").asText());
+        assertEquals(method.equals("awq"), meta.path("apply_clip").asBoolean());
+        assertEquals(method.equals("awq") ? 0 : 0.01, meta.path("damp_percent").asDouble());
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "4, false, , gptq",
+        "8, false, , gptq",
+        "4, true, , awq",
+        "3, true, , gptq_v2",
+        "8, true, , gptq_v2",
+        "4, true, gptq, gptq",
+        "4, false, gptq_v2, gptq_v2",
+        "4, true, awq, awq",
+        "4, true, compressed-tensors, compressed-tensors",
+        "8, false, compressed-tensors, compressed-tensors"
+    })
+    void writesTheFormatThatWasAskedForOrTheOneThatMostToolsLoad(
+            int bits, boolean asymmetric, String asked, String expected) throws IOException {
+        List<String> more = new ArrayList<>(List.of("--method", "rtn", "--bits", Integer.toString(bits)));
+        if (asymmetric) {
+            more.add("--asymmetric");
+        }
+        if (asked != null) {
+            more.addAll(List.of("--format", asked));
+        }
+        assertEquals(
+                expected, quantized(more.toArray(String[]::new)).path("layout").asText());
+        JsonNode section = section();
+        assertEquals(
+                expected.startsWith("gptq") ? "gptq" : expected,
+                section.path("quant_method").asText());
+        assertEquals(
+                expected.equals("gptq_v2"),
+                section.path("checkpoint_format").asText().equals("gptq_v2"));
+    }
+
+    @Test
+    void refusesFormatsThatCannotHoldWhatIsAskedFor() throws IOException {
+        assertFails(
+                2,
+                "--format awq holds 4-bit asymmetric weights only, found 3-bit asymmetric",
+                "quantize",
+                MODEL,
+                out(),
+                "--format",
+                "awq",
+                "--asymmetric",
+                "--bits",
+                "3");
+        assertFails(2, "found 4-bit symmetric", "quantize", MODEL, out(), "--format", "awq");
+        assertFails(2, "format 'zip' is unknown; known: gptq, gptq_v2", "quantize", MODEL, out(), "--format", "zip");
+        assertFails(
+                2,
+                "cannot hold 3-bit codes",
+                "quantize",
+                MODEL,
+                out(),
+                "--method",
+                "rtn",
+                "--format",
+                "compressed-tensors",
+                "--bits",
+                "3");
+    }
+
     @Test
     void saysThatItCalibratesOnTheBundledText() {
         Invocation run =
@@ -160,7 +255,14 @@ class QuantizeCommandTest {
                 out(),
                 "--order",
                 "random");
-        assertFails(2, "method 'magic' is unknown; known: rtn, gptq", "quantize", MODEL, out(), "--method", "magic");
+        assertFails(
+                2,
+                "method 'magic' is unknown; known: rtn, gptq, awq, awq+gptq",
+                "quantize",
+                MODEL,
+                out(),
+                "--method",
+                "magic");
         assertFails(
                 2,
                 "--damping means nothing to method rtn",
@@ -171,6 +273,16 @@ class QuantizeCommandTest {
                 "rtn",
                 "--damping",
                 "0.1");
+        assertFails(
+                2,
+                "--order means nothing to method awq",
+                "quantize",
+                MODEL,
+                out(),
+                "--method",
+                "awq",
+                "--order",
+                "natural");
         assertFails(
                 2,
                 "longer than the model's context",

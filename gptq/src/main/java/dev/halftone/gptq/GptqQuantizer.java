@@ -4,9 +4,7 @@ import dev.halftone.core.HalftoneException;
 import dev.halftone.core.compute.Backend;
 import dev.halftone.core.quantize.InputStatistics;
 import dev.halftone.core.quantize.OutputError;
-import dev.halftone.core.quantize.QuantizationError;
 import dev.halftone.core.quantize.Quantized;
-import dev.halftone.core.quantize.RoundToNearest;
 import dev.halftone.core.quantize.WeightQuantizer;
 import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.core.weight.Weight;
@@ -17,10 +15,6 @@ import java.util.TreeMap;
 
 /// GPTQ as a method: needs the moments of each linear's inputs, and compares itself with plain rounding.
 public final class GptqQuantizer implements WeightQuantizer {
-    /// Rows whose outputs are measured for comparison. Rows are independent problems, and measuring one costs as much
-    /// as the moments of two tokens, so that some rows speak for all of a large weight.
-    private static final int COMPARED_ROWS = 512;
-
     /// What a factor depends on besides the moments.
     private record FactorKey(double damping, ColumnOrder order, int groupLength) {}
 
@@ -112,55 +106,15 @@ public final class GptqQuantizer implements WeightQuantizer {
             InputStatistics statistics,
             Backend backend) {
         GptqSolver.Solution solution = GptqSolver.solve(target, scheme, factor, options, backend);
+        double[] errors = solution.errors();
         if (options.sweeps() > 0) {
             CodeDescent descent = new CodeDescent(
                     target, solution.weight(), statistics.moments(), factor.added(), factor.dead(), backend);
-            solution = new GptqSolver.Solution(solution.weight(), descent.run(options.sweeps()));
+            errors = descent.run(options.sweeps());
         }
         return new Quantized(
-                solution.weight(), compare(target, solution, scheme, statistics, backend), factor.attempts());
-    }
-
-    /// Sets the solver's error beside the size of the outputs and the error of plain rounding; all of them are those of
-    /// the target.
-    private static QuantizationError compare(
-            Weight weight,
-            GptqSolver.Solution solution,
-            QuantizationScheme scheme,
-            InputStatistics statistics,
-            Backend backend) {
-        int inputs = weight.inputs();
-        int rows = Math.min(COMPARED_ROWS, weight.outputs());
-        float[] values = new float[rows * inputs];
-        float[] changes = new float[rows * inputs];
-        float[] row = new float[inputs];
-        float[] restored = new float[inputs];
-        double error = 0;
-        for (int i = 0; i < rows; i++) {
-            int chosen = (int) ((long) i * weight.outputs() / rows);
-            weight.restoreRow(chosen, row, 0);
-            RoundToNearest.roundRow(row, scheme, restored);
-            for (int j = 0; j < inputs; j++) {
-                values[i * inputs + j] = row[j];
-                changes[i * inputs + j] = row[j] - restored[j];
-            }
-            error += solution.errors()[chosen];
-        }
-        double size = sum(OutputError.ofRows(values, rows, statistics.moments(), backend));
-        double rounding = sum(OutputError.ofRows(changes, rows, statistics.moments(), backend));
-        return new QuantizationError(
-                QuantizationError.Measure.OUTPUTS,
-                sum(solution.errors()),
-                size == 0 ? 0 : error / size,
-                size == 0 ? 0 : rounding / size,
-                rows);
-    }
-
-    private static double sum(double[] values) {
-        double sum = 0;
-        for (double value : values) {
-            sum += value;
-        }
-        return sum;
+                solution.weight(),
+                OutputError.compare(target, errors, scheme, statistics.moments(), backend),
+                factor.attempts());
     }
 }

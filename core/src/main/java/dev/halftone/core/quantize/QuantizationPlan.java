@@ -140,7 +140,12 @@ public record QuantizationPlan(
                         .flatMap(List::stream)
                         .mapToLong(TensorSpec::bytes)
                         .sum(),
-                MemoryEstimate.of(config, linears, recipe.scheme(), shown == null ? null : shown.facts()));
+                MemoryEstimate.of(
+                        config,
+                        linears,
+                        recipe.scheme(),
+                        !recipe.transforms().isEmpty(),
+                        shown == null ? null : shown.facts()));
     }
 
     private static void requireDense(Checkpoint checkpoint, LinearWeights weights) {
