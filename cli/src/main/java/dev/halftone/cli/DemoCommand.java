@@ -23,6 +23,7 @@ import dev.halftone.eval.Perplexity;
 import dev.halftone.eval.Protocol;
 import dev.halftone.eval.Text;
 import dev.halftone.eval.Windows;
+import dev.halftone.runtime.cpu.ProductMode;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -80,7 +81,7 @@ final class DemoCommand implements Command {
         Path folder = model != null ? model : bundled(console.environment().home());
         Path work = workFolder();
         long start = System.nanoTime();
-        try (LoadedModel loaded = LoadedModel.open(folder, console)) {
+        try (LoadedModel loaded = LoadedModel.open(folder, console, null, ProductMode.VECTOR)) {
             Text heldOut = Text.read(folder.resolve("heldout.txt"));
             Text text = Text.readCalibration(folder.resolve("calibration.txt"));
             Tokenizer tokenizer = loaded.tokenizer();

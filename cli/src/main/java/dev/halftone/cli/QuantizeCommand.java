@@ -8,9 +8,13 @@ import dev.halftone.core.layout.PackedLayout;
 import dev.halftone.core.model.LlamaConfig;
 import dev.halftone.core.model.Tokenizer;
 import dev.halftone.core.quantize.Calibration;
+import dev.halftone.core.quantize.OutputOptions;
 import dev.halftone.core.quantize.QuantizationRun;
 import dev.halftone.core.quantize.Recipe;
+import dev.halftone.core.quantize.Resume;
 import dev.halftone.eval.Text;
+import dev.halftone.runtime.cpu.CpuBackend;
+import dev.halftone.runtime.cpu.ProductMode;
 import java.io.IOException;
 import java.nio.file.Path;
 import picocli.CommandLine.Option;
@@ -20,8 +24,10 @@ import picocli.CommandLine.Parameters;
         name = "quantize",
         description = {
             "Rounds the weights of a model to few bits and writes them in a format that other",
-            "tools load as well. OUT appears whole or not at all."
+            "tools load as well. OUT appears whole or not at all. A run that was stopped, by",
+            "whatever, goes on when the same command is given again."
         },
+        abbreviateSynopsis = true,
         sortOptions = false)
 final class QuantizeCommand implements Command {
     private static final int USUAL_LENGTH = 2048;
@@ -138,9 +144,26 @@ final class QuantizeCommand implements Command {
     @Option(names = "--force", description = "Start even if the memory estimate says no.")
     boolean force;
 
+    @Option(
+            names = "--matmul",
+            paramLabel = "NAME",
+            description = "What multiplies: vector, onednn, onednn-bf16 (rounds inputs) or auto. Default: vector.")
+    String matmul;
+
+    @Option(names = "--shard-size", paramLabel = "SIZE", description = "Of one file, as in 2GB. Default: 5GB.")
+    String shardSize;
+
+    @Option(names = "--fresh", description = "Discard what a stopped run left; start over.")
+    boolean fresh;
+
+    @Option(names = "--no-resume", description = "The same, and leave nothing to go on with.")
+    boolean noResume;
+
+    private QuantizationView view;
+
     @Override
     public String stopped() {
-        return "stopped; nothing was published";
+        return "stopped; " + (view == null ? "nothing was published" : view.leftBehind());
     }
 
     @Override
@@ -150,6 +173,7 @@ final class QuantizeCommand implements Command {
         settings.requireOnly(chosen);
         InputOptions inputs = InputOptions.of(chosen.usualInputs(), activations, activationRange);
         inputs.requireSymmetric(asymmetric);
+        OutputOptions outputs = outputOptions();
         LlamaConfig config;
         SchemeOptions options;
         try (Checkpoint checkpoint = Checkpoint.open(model)) {
@@ -164,20 +188,31 @@ final class QuantizeCommand implements Command {
         }
         PackedLayout layout = options.layout(inputs.rounding().kind());
         Recipe recipe = chosen.recipe(settings, options.scheme(), layout, inputs.rounding());
-        QuantizationView view = new QuantizationView(console, out, force);
-        Calibration shown = recipe.needsCalibration() ? calibration(config, console, view) : null;
+        view = new QuantizationView(console, out, force);
+        Calibration shown = recipe.needsCalibration() ? calibration(config, console) : null;
         if (shown == null && calibration != null) {
             console.note("note: " + chosen.word() + " looks at no text; --calibration is not used");
         }
-        try (Backend backend = Backends.open(console)) {
-            QuantizationRun run = new QuantizationRun(model, out, recipe, shown, backend);
+        try (Backend backend = Backends.open(console, matmul, ProductMode.VECTOR)) {
+            if (backend instanceof CpuBackend cpu) {
+                cpu.decideProducts();
+                console.line("multiplied by " + cpu.products());
+                console.event("matmul", fields -> fields.put("matmul", cpu.products()));
+            }
+            QuantizationRun run = new QuantizationRun(model, out, recipe, shown, backend, outputs);
             interruption.whenRequested(run::cancel);
             run.run(view);
         }
         return 0;
     }
 
-    private Calibration calibration(LlamaConfig config, Console console, QuantizationView view) throws IOException {
+    private OutputOptions outputOptions() {
+        OutputOptions options =
+                OutputOptions.DEFAULT.withResume(noResume ? Resume.NEVER : fresh ? Resume.FRESH : Resume.AUTO);
+        return shardSize == null ? options : options.withShardBytes(ByteSize.of("--shard-size", shardSize));
+    }
+
+    private Calibration calibration(LlamaConfig config, Console console) throws IOException {
         Path file = calibration;
         if (file == null) {
             file = bundledText(console.environment().home());

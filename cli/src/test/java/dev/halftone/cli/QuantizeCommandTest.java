@@ -110,7 +110,7 @@ class QuantizeCommandTest {
         assertEquals(3.39, done.path("bits_per_weight").asDouble(), 0.01);
         assertTrue(done.path("seconds").asDouble() > 0);
         assertEquals(out(), done.path("out").asText());
-        assertEquals(30, events.size(), "plan, linears and done, nothing else");
+        assertEquals(34, events.size(), "plan, linears, four blocks kept and done, nothing else");
     }
 
     @Test
@@ -133,11 +133,28 @@ class QuantizeCommandTest {
     }
 
     @Test
+    void writesFilesOfTheSizeAskedFor() throws IOException {
+        Invocation run = Invocation.of("quantize", MODEL, out(), "--method", "rtn", "--shard-size", "2.1MB");
+        assertEquals(0, run.status(), run.err());
+        try (var files = Files.list(folder.resolve("out"))) {
+            List<Path> weights = files.filter(file -> file.toString().endsWith(".safetensors"))
+                    .toList();
+            assertTrue(weights.size() > 1, weights.toString());
+            for (Path file : weights) {
+                // The header comes on top.
+                assertTrue(Files.size(file) < 2_150_000, file + ": " + Files.size(file));
+            }
+        }
+        assertTrue(Files.exists(folder.resolve("out/model.safetensors.index.json")));
+    }
+
+    @Test
     void refusesOptionsOutOfTheirRange() throws IOException {
         assertFails(2, "--bits must be 2, 3, 4 or 8, found 5", "quantize", MODEL, out(), "--bits", "5");
         assertFails(2, "--group-size must be positive", "quantize", MODEL, out(), "--group-size", "0");
         assertFails(
                 2, "no multiple of group size 100", "quantize", MODEL, out(), "--method", "rtn", "--group-size", "100");
+        assertFails(2, "--shard-size must be a size, found 'big'", "quantize", MODEL, out(), "--shard-size", "big");
         assertFails(2, "--damping must be above 0", "quantize", MODEL, out(), "--damping", "0");
         assertFails(
                 2,

@@ -2,6 +2,7 @@ package dev.halftone.core.compute;
 
 import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.Weight;
+import java.util.Optional;
 
 /// The arithmetic that the decoder graph and the quantizers are written over. All matrices passed to one call come from
 /// the same backend; a destination never overlaps an input unless the verb says "in place". Calls come from one thread
@@ -9,6 +10,12 @@ import dev.halftone.core.weight.Weight;
 public interface Backend extends AutoCloseable {
     /// What runs, for logs and reports: kernels, width, threads.
     String description();
+
+    /// What the rounding of results depends on: two backends that answer the same compute the same numbers, bit for
+    /// bit. So it names kernels and vector width, but no number of threads where results do not depend on it.
+    default String arithmetic() {
+        return description();
+    }
 
     /// Zeroed memory that the caller closes.
     Matrix allocate(int rows, int columns);
@@ -85,6 +92,13 @@ public interface Backend extends AutoCloseable {
 
     /// Runs `task` over `[0, count)` on this backend's host threads, split into contiguous ranges, and waits.
     void forRanges(int count, RangeTask task);
+
+    /// The machine's limits as this backend's threads meet them; empty if it cannot tell. The caller closes it.
+    ///
+    /// @param bytes to read at a time: as many as what is to be compared reads, for caches to take an equal part
+    default Optional<MachineProbe> probe(long bytes) {
+        return Optional.empty();
+    }
 
     /// Ends the pool. Matrices, linears and caches are closed by whoever asked for them, before.
     @Override

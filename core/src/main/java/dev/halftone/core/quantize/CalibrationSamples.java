@@ -1,6 +1,8 @@
 package dev.halftone.core.quantize;
 
 import dev.halftone.core.checkpoint.Checkpoint;
+import dev.halftone.core.checkpoint.SafetensorsWriter;
+import dev.halftone.core.checkpoint.TensorSpec;
 import dev.halftone.core.compute.Backend;
 import dev.halftone.core.compute.Batch;
 import dev.halftone.core.compute.KvCache;
@@ -10,10 +12,20 @@ import dev.halftone.core.model.InputSite;
 import dev.halftone.core.model.Llama;
 import dev.halftone.core.model.LlamaConfig;
 import dev.halftone.core.model.Workspace;
+import dev.halftone.core.tensor.DType;
+import dev.halftone.core.tensor.Shape;
 import dev.halftone.core.tensor.Tensor;
 import dev.halftone.core.weight.DenseWeight;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
 import java.util.function.Consumer;
+import java.util.stream.IntStream;
+import java.util.zip.CRC32C;
 
 /// The calibration windows on their way through the model: their hidden states, and the inputs of one site at a time.
 /// Between two sites stand the linears that read the first: once these are quantized, [#advance] computes the inputs
@@ -42,7 +54,7 @@ final class CalibrationSamples implements AutoCloseable {
         embed(checkpoint.tensor(Llama.EMBEDDING), calibration);
     }
 
-    /// Allocates everything; the hidden states come from [#copyHidden].
+    /// Allocates everything; the hidden states come from [#copyHidden] or [#restore].
     CalibrationSamples(LlamaConfig config, Calibration.Facts facts, Backend backend) {
         this.backend = backend;
         this.config = config;
@@ -64,6 +76,58 @@ final class CalibrationSamples implements AutoCloseable {
             int chosen = (int) ((long) sample * other.facts.samples() / facts.samples());
             backend.copy(other.hidden.rows(chosen * length, length), hidden.rows(sample * length, length));
         }
+    }
+
+    /// The tensors of [#save]: the hidden states of each window, `[length, hidden]`.
+    ///
+    /// @param name tells several sets of samples in one file apart
+    List<TensorSpec> specs(String name) {
+        Shape shape = Shape.of(facts.length(), config.hidden());
+        return IntStream.range(0, facts.samples())
+                .mapToObj(sample -> new TensorSpec(name + "." + sample, DType.F32, shape))
+                .toList();
+    }
+
+    /// Bytes of [#save] for these windows.
+    static long savedBytes(LlamaConfig config, Calibration.Facts facts) {
+        return Float.BYTES * facts.tokens() * config.hidden();
+    }
+
+    /// Writes the hidden states, as they are between two blocks.
+    ///
+    /// @return a checksum for [#restore]
+    long save(String name, SafetensorsWriter file) throws IOException {
+        float[] rows = new float[facts.length() * config.hidden()];
+        ByteBuffer bytes = ByteBuffer.allocate(Float.BYTES * rows.length).order(ByteOrder.LITTLE_ENDIAN);
+        CRC32C checksum = new CRC32C();
+        List<TensorSpec> specs = specs(name);
+        for (int sample = 0; sample < specs.size(); sample++) {
+            backend.copyOut(hidden.rows(sample * facts.length(), facts.length()), rows, 0);
+            bytes.asFloatBuffer().put(rows);
+            checksum.update(bytes.array());
+            TensorSpec spec = specs.get(sample);
+            file.write(new Tensor(spec.name(), spec.type(), spec.shape(), MemorySegment.ofArray(bytes.array())));
+        }
+        return checksum.getValue();
+    }
+
+    /// Takes the hidden states back.
+    ///
+    /// @return the checksum of what was found
+    /// @throws IllegalArgumentException if these are not the tensors of [#specs]
+    long restore(String name, Map<String, Tensor> tensors) {
+        CRC32C checksum = new CRC32C();
+        int sample = 0;
+        for (TensorSpec spec : specs(name)) {
+            Tensor tensor = tensors.get(spec.name());
+            if (tensor == null || !TensorSpec.of(tensor).equals(spec)) {
+                throw new IllegalArgumentException("no " + spec);
+            }
+            checksum.update(tensor.data().asByteBuffer());
+            backend.copyIn(tensor.toFloats(), 0, hidden.rows(sample * facts.length(), facts.length()));
+            sample++;
+        }
+        return checksum.getValue();
     }
 
     /// Tokens of all windows.

@@ -17,17 +17,18 @@ final class FloatTwin implements AutoCloseable {
     private final CalibrationSamples samples;
     private DecoderBlock block;
 
+    /// @param samples before the block that comes first; taken over
     FloatTwin(
             Checkpoint checkpoint,
             LinearWeights weights,
             LlamaConfig config,
-            Calibration calibration,
+            CalibrationSamples samples,
             Backend backend) {
         this.checkpoint = checkpoint;
         this.weights = weights;
         this.config = config;
         this.backend = backend;
-        samples = new CalibrationSamples(checkpoint, config, calibration, backend);
+        this.samples = samples;
     }
 
     /// Loads a block; the windows must have left the one before.

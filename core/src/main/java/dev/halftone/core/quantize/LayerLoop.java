@@ -11,11 +11,22 @@ import dev.halftone.core.weight.QuantizedWeight;
 import dev.halftone.core.weight.Weight;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.SortedMap;
+import java.util.TreeMap;
 
 /// The walk over the blocks of one run, see [QuantizationRun].
 final class LayerLoop {
+    /// Name under which the samples are kept.
+    private static final String HIDDEN = "hidden";
+
+    private static final String FLOAT_HIDDEN = "hidden-float";
+
     private final Checkpoint checkpoint;
     private final LinearWeights weights;
     private final QuantizationPlan plan;
@@ -25,14 +36,17 @@ final class LayerLoop {
     private final Progress progress;
     private final Runnable requireNotCancelled;
     private final List<LinearReport> reports = new ArrayList<>();
+    private final long begin;
 
+    /// @param begin when the run began, by [System#nanoTime]
     LayerLoop(
             Checkpoint checkpoint,
             QuantizationPlan plan,
             Backend backend,
             QuantizedOutput output,
             QuantizationListener listener,
-            Runnable requireNotCancelled) {
+            Runnable requireNotCancelled,
+            long begin) {
         this.checkpoint = checkpoint;
         this.weights = LinearWeights.of(checkpoint);
         this.plan = plan;
@@ -41,39 +55,74 @@ final class LayerLoop {
         this.listener = listener;
         this.progress = new Progress(plan, listener);
         this.requireNotCancelled = requireNotCancelled;
+        this.begin = begin;
     }
 
-    /// Quantizes and writes every linear of the plan.
+    /// Quantizes and writes every linear of the plan that no earlier run did.
     ///
     /// @param calibration not looked at if the plan needs none
-    List<LinearReport> run(Calibration calibration) throws IOException {
+    /// @param resumption  what is done already
+    /// @return reports on all linears, earlier ones included
+    List<LinearReport> run(Calibration calibration, Resumption resumption) throws IOException {
+        reports.addAll(resumption.linears());
+        if (resumption.blocks() > 0) {
+            progress.resumed(resumption.blocks());
+        }
+        int layers = plan.config().layers();
         if (plan.calibration() == null) {
-            for (LinearTask linear : plan.linears()) {
-                quantize(linear, weights.weight(linear.name()), null, schemeWithoutSamples());
+            for (int layer = resumption.blocks(); layer < layers; layer++) {
+                for (LinearTask linear : plan.linears(layer)) {
+                    quantize(linear, weights.weight(linear.name()), null, schemeWithoutSamples());
+                }
+                keep(layer + 1, Collections.emptySortedMap());
             }
             return reports;
         }
-        try (CalibrationSamples samples = new CalibrationSamples(checkpoint, plan.config(), calibration, backend);
-                FloatTwin twin =
-                        needsTwin() ? new FloatTwin(checkpoint, weights, plan.config(), calibration, backend) : null;
+        if (resumption.blocks() == layers) {
+            return reports;
+        }
+        try (CalibrationSamples samples = samples(calibration, resumption);
+                FloatTwin twin = needsTwin()
+                        ? new FloatTwin(checkpoint, weights, plan.config(), samples(calibration, resumption), backend)
+                        : null;
                 FoldSearch search = plan.recipe().transforms().isEmpty()
                         ? null
                         : new FoldSearch(
                                 checkpoint, weights, plan.config(), plan.recipe(), calibration.facts(), backend)) {
-            for (int layer = 0; layer < plan.config().layers(); layer++) {
+            SortedMap<String, CalibrationSamples> borders = new TreeMap<>(Map.of(HIDDEN, samples));
+            if (twin != null) {
+                borders.put(FLOAT_HIDDEN, twin.samples());
+            }
+            if (resumption.blocks() > 0) {
+                output.restore(borders);
+            }
+            for (int layer = resumption.blocks(); layer < layers; layer++) {
                 try (FoldedBlock folded = search == null
                         ? new FoldedBlock(checkpoint, weights, plan.config(), layer)
                         : search.fold(layer, samples, step(progress::probed))) {
                     quantizeBlock(layer, folded, samples, twin);
                 }
+                // Nobody goes on from behind the last block.
+                keep(layer + 1, layer + 1 == layers ? Collections.emptySortedMap() : borders);
             }
         }
         return reports;
     }
 
+    /// The samples before the first block, or empty ones that are to be restored.
+    private CalibrationSamples samples(Calibration calibration, Resumption resumption) {
+        return resumption.blocks() == 0
+                ? new CalibrationSamples(checkpoint, plan.config(), calibration, backend)
+                : new CalibrationSamples(plan.config(), calibration.facts(), backend);
+    }
+
+    private void keep(int blocks, SortedMap<String, CalibrationSamples> borders) throws IOException {
+        Optional<Path> directory = output.keep(blocks, reports, borders, (System.nanoTime() - begin) / 1e9);
+        directory.ifPresent(kept -> listener.kept(blocks, kept));
+    }
+
     private boolean needsTwin() {
-        WeightQuantizer quantizer = plan.recipe().quantizer();
-        return quantizer.needsMoments() && quantizer.needsFloatInputs();
+        return plan.recipe().needsFloatTwin();
     }
 
     /// What is done after each batch: look whether to stop, then tell of the progress.

@@ -51,6 +51,11 @@ public record Recipe(
         return quantizer.needsMoments() || !transforms.isEmpty() || inputs.needsCalibration();
     }
 
+    /// Whether the float model must be run beside the quantized one.
+    boolean needsFloatTwin() {
+        return quantizer.needsMoments() && quantizer.needsFloatInputs();
+    }
+
     /// What the method is called in reports: its steps in order, such as `awq+gptq`.
     public String method() {
         return Stream.concat(transforms.stream().map(BlockTransform::name), Stream.of(quantizer.name()))

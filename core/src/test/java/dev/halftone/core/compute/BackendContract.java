@@ -41,6 +41,11 @@ public abstract class BackendContract {
     /// The backend under test, with its own choice of threads.
     protected abstract Backend open();
 
+    /// Whether this backend rounds weight and activations to bfloat16 for a product of so many rows.
+    protected boolean roundsToBFloat16(Weight weight, int rows) {
+        return false;
+    }
+
     @BeforeEach
     void openBackend() {
         arena = Arena.ofShared();
@@ -121,13 +126,14 @@ public abstract class BackendContract {
     }
 
     /// Allowed error of each product: a kernel may take the sum of a group's codes and subtract the zero point's share,
-    /// so codes count with their whole range.
-    private static double[] productTolerance(Weight weight, float[] bias, float[] x, int rows) {
+    /// so codes count with their whole range. Rounding to bfloat16 comes on top, of restored weights.
+    private double[] productTolerance(Weight weight, float[] bias, float[] x, int rows) {
         int inputs = weight.inputs();
         int outputs = weight.outputs();
         double[] allowed = new double[rows * outputs];
         float[] restored = new float[inputs];
         double[] row = new double[inputs];
+        boolean rounded = roundsToBFloat16(weight, rows);
         for (int output = 0; output < outputs; output++) {
             weight.restoreRow(output, restored, 0);
             for (int i = 0; i < inputs; i++) {
@@ -139,10 +145,16 @@ public abstract class BackendContract {
             }
             for (int r = 0; r < rows; r++) {
                 double magnitude = bias == null ? 0 : Math.abs(bias[output]);
+                double products = 0;
+                double squares = 0;
                 for (int i = 0; i < inputs; i++) {
                     magnitude += Math.abs(row[i] * x[r * inputs + i]);
+                    double product = (double) restored[i] * x[r * inputs + i];
+                    products += Math.abs(product);
+                    squares += product * product;
                 }
-                allowed[r * outputs + output] = Tolerances.sum(inputs, magnitude);
+                allowed[r * outputs + output] = Tolerances.sum(inputs, magnitude)
+                        + (rounded ? Tolerances.bFloat16(products, Math.sqrt(squares)) : 0);
             }
         }
         return allowed;

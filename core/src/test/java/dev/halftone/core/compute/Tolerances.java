@@ -9,6 +9,9 @@ final class Tolerances {
 
     private static final double ROUNDING = 0x1p-24;
 
+    /// A bfloat16 has eight bits, so it is off by half of the eighth at most.
+    private static final double BFLOAT16_ROUNDING = 0x1p-9;
+
     private Tolerances() {}
 
     /// A float32 sum of `terms` products whose absolute values add up to `magnitude`, in any order, with a bias added
@@ -21,6 +24,17 @@ final class Tolerances {
     /// An exact integer turned to float, multiplied by two scales and added to a bias: four roundings.
     static double scaled(double product, double bias) {
         return 4 * ROUNDING * (Math.abs(product) + Math.abs(bias)) + Float.MIN_NORMAL;
+    }
+
+    /// What rounding both factors of every product to bfloat16 adds to [#sum].
+    /// Of many such errors, independent and evenly spread, six deviations are allowed;
+    /// of few, the worst case.
+    ///
+    /// @param magnitude sum of the products' absolute values
+    /// @param norm      root of the sum of their squares
+    static double bFloat16(double magnitude, double norm) {
+        double worst = (2 + BFLOAT16_ROUNDING) * BFLOAT16_ROUNDING * magnitude;
+        return Math.min(worst, DEVIATIONS * Math.sqrt(2.0 / 3) * BFLOAT16_ROUNDING * norm);
     }
 
     /// A handful of float32 operations on one value, one of them an exponential within two units in the last place.

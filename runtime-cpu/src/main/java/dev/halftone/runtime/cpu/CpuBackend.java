@@ -5,6 +5,7 @@ import dev.halftone.core.compute.Backend;
 import dev.halftone.core.compute.Batch;
 import dev.halftone.core.compute.KvCache;
 import dev.halftone.core.compute.Linear;
+import dev.halftone.core.compute.MachineProbe;
 import dev.halftone.core.compute.Matrix;
 import dev.halftone.core.compute.NotPositiveDefiniteException;
 import dev.halftone.core.compute.RangeTask;
@@ -12,6 +13,7 @@ import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.QuantizedWeight;
 import dev.halftone.core.weight.Weight;
 import java.util.Objects;
+import java.util.Optional;
 
 /// The backend of the processor: weights in their quantized form, activations in float32 or rounded to integers as the
 /// weight says, one pool of threads. Results are
@@ -28,13 +30,21 @@ public final class CpuBackend implements Backend {
     private final UpperFactor upperFactor;
     private final Attention attention;
     private final MatrixPanels panels;
+    private final ManyRows manyRows;
 
+    /// Multiplies many rows as the system property [ProductMode#PROPERTY] asks.
+    ///
     /// @param threads workers, or 0 for as many as there are processors
     public CpuBackend(int threads) {
-        this(VectorWidth.kernels(), threads);
+        this(VectorWidth.kernels(), threads, ProductMode.requested(), ManyRows.LEAST_ROWS);
     }
 
     CpuBackend(Kernels kernels, int threads) {
+        this(kernels, threads, ProductMode.VECTOR, ManyRows.LEAST_ROWS);
+    }
+
+    /// @param leastRows from here on `mode` counts
+    CpuBackend(Kernels kernels, int threads, ProductMode mode, int leastRows) {
         if (threads < 0) {
             throw new IllegalArgumentException("threads must not be negative, found " + threads);
         }
@@ -49,6 +59,13 @@ public final class CpuBackend implements Backend {
         upperFactor = new UpperFactor(gemm, pool, kernels);
         attention = new Attention(kernels, pool, scratch);
         panels = new MatrixPanels(kernels);
+        try {
+            manyRows = new ManyRows(mode, kernels, pool, scratch, gemm, leastRows, OneDnn::new);
+        } catch (RuntimeException e) {
+            pool.close();
+            scratch.close();
+            throw e;
+        }
     }
 
     Kernels kernels() {
@@ -77,6 +94,21 @@ public final class CpuBackend implements Backend {
     @Override
     public String description() {
         return "cpu (" + kernels.name() + ", " + pool.threads() + (pool.threads() == 1 ? " thread)" : " threads)");
+    }
+
+    /// Who multiplied many rows so far and with which numbers, and what [ProductMode#AUTO] was decided by, in one line.
+    public String products() {
+        return manyRows.description();
+    }
+
+    /// Settles what [ProductMode#AUTO] means on this machine before there are rows to multiply.
+    public void decideProducts() {
+        manyRows.decide();
+    }
+
+    @Override
+    public String arithmetic() {
+        return "cpu (" + kernels.name() + ", " + System.getProperty("os.arch") + manyRows.arithmetic() + ")";
     }
 
     @Override
@@ -227,6 +259,9 @@ public final class CpuBackend implements Backend {
 
     /// A linear over many rows.
     void multiplyMany(PackedWeight weight, RestoredPanels restored, CpuMatrix x, CpuMatrix y) {
+        if (manyRows.multiply(weight, x, y)) {
+            return;
+        }
         long left = x.address();
         long leftRow = x.rowBytes();
         if (weight.columns != null) {
@@ -270,8 +305,14 @@ public final class CpuBackend implements Backend {
     }
 
     @Override
+    public Optional<MachineProbe> probe(long bytes) {
+        return Optional.of(new CpuProbe(kernels, pool, bytes));
+    }
+
+    @Override
     public void close() {
         pool.close();
+        manyRows.close();
         scratch.close();
     }
 }

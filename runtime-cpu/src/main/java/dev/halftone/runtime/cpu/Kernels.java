@@ -16,6 +16,9 @@ interface Kernels {
     /// Most terms of one [#integerTile].
     int INTEGER_DEPTH = 256;
 
+    /// Chains of [#multiplyAdd]: enough to hide the latency.
+    int MULTIPLY_ADDS = 8;
+
     String name();
 
     int lanes();
@@ -96,6 +99,16 @@ interface Kernels {
     /// Copies `count` vectors, `rowBytes` apart, to a strip, where they lie side by side.
     void copyStrip(long from, long rowBytes, int count, long destination);
 
+    /// Copies `count` vectors that lie side by side to places `step` apart: the reverse of [#copyStrip].
+    void spread(long from, int count, long destination, long step);
+
+    /// Rounds `count` vectors of floats at `low`, and as many at `high`, to bfloat16, like
+    /// [dev.halftone.core.tensor.BFloat16]. Each two become one vector of words, `low` in the lower halves.
+    ///
+    /// @param step            from one vector of floats to the next
+    /// @param destinationStep from one vector of words to the next
+    void roundPairs(long low, long high, long step, int count, long destination, long destinationStep);
+
     /// `destination = x / sqrt(mean(x²) + epsilon) * weight`.
     ///
     /// @param scratch room for one vector
@@ -118,4 +131,16 @@ interface Kernels {
     /// @param scratch room for one vector
     /// @return the sum of the results
     float exponentials(long x, int count, long scratch);
+
+    /// Reads `vectors` vectors and does no more with them than it takes to be believed.
+    ///
+    /// @param scratch room for one vector
+    /// @return their sum
+    float read(long from, int vectors, long scratch);
+
+    /// [#MULTIPLY_ADDS] times as many independent multiply-adds of vectors as `steps`, on registers alone.
+    ///
+    /// @param scratch room for one vector
+    /// @return `MULTIPLY_ADDS * steps * lanes`, while a float counts that far
+    float multiplyAdd(int steps, long scratch);
 }

@@ -1,5 +1,7 @@
 package dev.halftone.runtime.cpu;
 
+import dev.halftone.core.tensor.BFloat16;
+
 /// The kernels in plain loops: the twin of [VectorKernels] for a JVM without the vector module, and for tests.
 final class ScalarKernels implements Kernels {
     private static final int LANES = 8;
@@ -222,6 +224,24 @@ final class ScalarKernels implements Kernels {
     }
 
     @Override
+    public void spread(long from, int count, long destination, long step) {
+        for (int i = 0; i < count; i++) {
+            Memory.copyFloats(from + i * VECTOR, destination + i * step, LANES);
+        }
+    }
+
+    @Override
+    public void roundPairs(long low, long high, long step, int count, long destination, long destinationStep) {
+        for (int i = 0; i < count; i++) {
+            for (int lane = 0; lane < LANES; lane++) {
+                int lower = BFloat16.fromFloat(Memory.getFloat(at(low + i * step, lane))) & 0xFFFF;
+                int upper = BFloat16.fromFloat(Memory.getFloat(at(high + i * step, lane))) << 16;
+                Memory.putInt(at(destination + i * destinationStep, lane), upper | lower);
+            }
+        }
+    }
+
+    @Override
     public void normalize(long x, long weight, float epsilon, int count, long destination, long scratch) {
         double squares = 0;
         for (int i = 0; i < count; i++) {
@@ -281,5 +301,34 @@ final class ScalarKernels implements Kernels {
             sum += e;
         }
         return sum;
+    }
+
+    @Override
+    public float read(long from, int vectors, long scratch) {
+        float even = 0;
+        float odd = 0;
+        for (int i = 0; i < vectors * LANES; i += 2) {
+            even += Memory.getFloat(at(from, i));
+            odd += Memory.getFloat(at(from, i + 1));
+        }
+        return even + odd;
+    }
+
+    @Override
+    public float multiplyAdd(int steps, long scratch) {
+        // From memory, so that the compiler does not know the products.
+        Memory.putFloat(scratch, 1);
+        float one = Memory.getFloat(scratch);
+        float s0 = 0;
+        float s1 = 0;
+        float s2 = 0;
+        float s3 = 0;
+        for (int i = 0; i < steps * 2 * LANES; i++) {
+            s0 += one * one;
+            s1 += one * one;
+            s2 += one * one;
+            s3 += one * one;
+        }
+        return s0 + s1 + s2 + s3;
     }
 }

@@ -126,6 +126,16 @@ final class VectorKernels implements Kernels {
     }
 
     @Override
+    public void spread(long from, int count, long destination, long step) {
+        PairKernel.spread(from, count, destination, step);
+    }
+
+    @Override
+    public void roundPairs(long low, long high, long step, int count, long destination, long destinationStep) {
+        PairKernel.roundPairs(low, high, step, count, destination, destinationStep);
+    }
+
+    @Override
     public void normalize(long x, long weight, float epsilon, int count, long destination, long scratch) {
         RowKernel.normalize(x, weight, epsilon, count, destination, scratch);
     }
@@ -153,5 +163,15 @@ final class VectorKernels implements Kernels {
     @Override
     public float exponentials(long x, int count, long scratch) {
         return RowKernel.exponentials(x, count, scratch);
+    }
+
+    @Override
+    public float read(long from, int vectors, long scratch) {
+        return MachineKernel.read(from, vectors, scratch);
+    }
+
+    @Override
+    public float multiplyAdd(int steps, long scratch) {
+        return MachineKernel.multiplyAdd(steps, scratch);
     }
 }
