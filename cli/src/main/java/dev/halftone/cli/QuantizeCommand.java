@@ -4,6 +4,7 @@ import dev.halftone.core.HalftoneException;
 import dev.halftone.core.HalftoneException.Kind;
 import dev.halftone.core.checkpoint.Checkpoint;
 import dev.halftone.core.compute.Backend;
+import dev.halftone.core.layout.PackedLayout;
 import dev.halftone.core.model.LlamaConfig;
 import dev.halftone.core.model.Tokenizer;
 import dev.halftone.core.quantize.Calibration;
@@ -30,6 +31,7 @@ import picocli.CommandLine.Parameters;
         sortOptions = false)
 final class QuantizeCommand implements Command {
     private static final int USUAL_LENGTH = 2048;
+    private static final int USUAL_BITS = 4;
 
     @Parameters(index = "0", paramLabel = "MODEL", description = "Folder of the float model.")
     Path model;
@@ -40,17 +42,22 @@ final class QuantizeCommand implements Command {
     @Option(
             names = "--method",
             paramLabel = "NAME",
-            description = "gptq; awq: scaling and clipping; awq+gptq: scaling, then gptq; rtn: plain rounding. Default:"
-                    + " gptq.")
+            description = "gptq; awq: scaling and clipping; awq+gptq: scaling, then gptq; rtn: plain rounding;"
+                    + " smoothquant or smoothquant+gptq: outliers of the inputs smoothed,"
+                    + " so that inputs are rounded too. Default: gptq.")
     String method = "gptq";
 
-    @Option(names = "--bits", paramLabel = "N", description = "2, 3, 4 or 8. Default: 4.")
-    int bits = 4;
+    @Option(
+            names = "--bits",
+            paramLabel = "N",
+            description = "2, 3, 4 or 8. Default: 4, or 8 where inputs are rounded.")
+    Integer bits;
 
     @Option(
             names = "--group-size",
             paramLabel = "N",
-            description = "Inputs that share a scale; -1: all. Default: 128, or 64 or 32 where that does not divide.")
+            description = "Inputs that share a scale; -1: all. Default: 128, or 64 or 32 where that does not divide; -1"
+                    + " where inputs are rounded.")
     Integer groupSize;
 
     @Option(names = "--asymmetric", description = "Choose a zero point for each group.")
@@ -60,8 +67,36 @@ final class QuantizeCommand implements Command {
             names = "--format",
             paramLabel = "NAME",
             description = "gptq, gptq_v2, awq or compressed-tensors. Default: gptq; asymmetric awq at 4 bits, otherwise"
-                    + " gptq_v2.")
+                    + " gptq_v2; compressed-tensors where inputs are rounded.")
     String format;
+
+    @Option(
+            names = "--activations",
+            paramLabel = "NAME",
+            description = "Round the inputs of every linear to 8-bit integers too: per-token, by the scale of each, or"
+                    + " per-tensor, by one scale found in calibration. Default: per-token for smoothquant; otherwise"
+                    + " they stay in floating point.")
+    String activations;
+
+    @Option(
+            names = "--activation-range",
+            paramLabel = "NAME",
+            description = "per-tensor: what the scale is to reach to, minmax, moving-average, percentile, entropy or"
+                    + " mse. Default: minmax.")
+    String activationRange;
+
+    @Option(
+            names = "--smoothing",
+            paramLabel = "X",
+            description = "smoothquant: how much of the outliers goes into the weights, from 0 to 1, or auto: what is"
+                    + " best for each place. Default: auto.")
+    String smoothing;
+
+    @Option(
+            names = "--smoothing-folds",
+            paramLabel = "NAME",
+            description = "smoothquant: what takes the division, all (norms, v and up) or norms. Default: all.")
+    String smoothingFolds;
 
     @Option(
             names = "--calibration",
@@ -135,16 +170,25 @@ final class QuantizeCommand implements Command {
     @Override
     public int run(Console console, Interruption interruption) throws IOException {
         Method chosen = Method.of(method);
-        Method.Settings settings = new Method.Settings(damping, order, target, sweeps);
+        Method.Settings settings = new Method.Settings(damping, order, target, sweeps, smoothing, smoothingFolds);
         settings.requireOnly(chosen);
-        OutputOptions output = outputOptions();
+        InputOptions inputs = InputOptions.of(chosen.usualInputs(), activations, activationRange);
+        inputs.requireSymmetric(asymmetric);
+        OutputOptions outputs = outputOptions();
         LlamaConfig config;
         SchemeOptions options;
         try (Checkpoint checkpoint = Checkpoint.open(model)) {
             config = ModelFacts.config(checkpoint);
-            options = SchemeOptions.of(format, bits, groupSize, !asymmetric, config, checkpoint);
+            options = SchemeOptions.of(
+                    inputs.format(format),
+                    inputs.bits(bits, USUAL_BITS),
+                    inputs.groupSize(groupSize),
+                    !asymmetric,
+                    config,
+                    checkpoint);
         }
-        Recipe recipe = chosen.recipe(settings, options.scheme(), options.layout());
+        PackedLayout layout = options.layout(inputs.rounding().kind());
+        Recipe recipe = chosen.recipe(settings, options.scheme(), layout, inputs.rounding());
         view = new QuantizationView(console, out, force);
         Calibration shown = recipe.needsCalibration() ? calibration(config, console) : null;
         if (shown == null && calibration != null) {
@@ -156,7 +200,7 @@ final class QuantizeCommand implements Command {
                 console.line("multiplied by " + cpu.products());
                 console.event("matmul", fields -> fields.put("matmul", cpu.products()));
             }
-            QuantizationRun run = new QuantizationRun(model, out, recipe, shown, backend, output);
+            QuantizationRun run = new QuantizationRun(model, out, recipe, shown, backend, outputs);
             interruption.whenRequested(run::cancel);
             run.run(view);
         }

@@ -17,13 +17,20 @@ import dev.halftone.core.weight.Weight;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /// What dividing the inputs of one site would do to the outputs of the linears that read it, once weights *and* inputs
-/// are rounded: both roundings are done, on a sample of tokens, with the very linears that inference would run.
+/// are rounded: both roundings are done, on a sample of tokens and outputs, with the very linears that inference would
+/// run.
 final class StrengthSearch implements AutoCloseable {
+    /// Outputs of a linear that are looked at: its rows are rounded independently, so that some speak for all.
+    private static final int ROWS = 1024;
+
     private final Fold fold;
-    private final List<Weight> weights;
+    private final Arena arena = Arena.ofShared();
+    private final List<Weight> weights = new ArrayList<>(); // of each linear, [rows, width]
+    private final List<Double> shares = new ArrayList<>(); // of each linear, outputs for each row
     private final ChannelDetails details;
     private final QuantizationScheme scheme;
     private final ActivationScheme.Kind inputs;
@@ -34,13 +41,12 @@ final class StrengthSearch implements AutoCloseable {
 
     StrengthSearch(
             Fold fold,
-            List<Weight> weights,
+            List<Weight> all,
             ChannelDetails details,
             QuantizationScheme scheme,
             ActivationScheme.Kind inputs,
             Backend backend) {
         this.fold = fold;
-        this.weights = weights;
         this.details = details;
         this.scheme = scheme;
         this.inputs = inputs;
@@ -48,8 +54,11 @@ final class StrengthSearch implements AutoCloseable {
         tokens = details.sampled();
         divided = backend.allocate(tokens, fold.width());
         backend.copyIn(details.sample(), 0, divided);
-        for (Weight weight : weights) {
-            try (Linear linear = backend.bind(weight, null)) {
+        for (Weight weight : all) {
+            Weight some = rows(weight);
+            weights.add(some);
+            shares.add((double) weight.outputs() / some.outputs());
+            try (Linear linear = backend.bind(some, null)) {
                 expected.add(outputs(linear));
             }
         }
@@ -73,17 +82,13 @@ final class StrengthSearch implements AutoCloseable {
         ActivationScheme activations = activations(spread);
         double error = 0;
         for (int i = 0; i < weights.size(); i++) {
-            try (Arena arena = Arena.ofShared();
+            try (Arena own = Arena.ofShared();
                     Linear rounded = backend.bind(
-                            RoundToNearest.round(multiplied(weights.get(i), spread, arena), scheme, backend)
+                            RoundToNearest.round(multiplied(weights.get(i), spread, own), scheme, backend)
                                     .withActivations(activations),
                             null)) {
                 float[] found = outputs(rounded);
-                float[] wanted = expected.get(i);
-                for (int k = 0; k < found.length; k++) {
-                    double difference = (double) found[k] - wanted[k];
-                    error += difference * difference;
-                }
+                error += shares.get(i) * squaredDifference(found, expected.get(i));
             }
         }
         return error;
@@ -117,29 +122,50 @@ final class StrengthSearch implements AutoCloseable {
         };
     }
 
-    /// A float32 copy of `weight` with its columns multiplied.
-    private Weight multiplied(Weight weight, float[] factors, Arena arena) {
-        if (factors == null) {
-            return weight;
+    private static double squaredDifference(float[] found, float[] wanted) {
+        double sum = 0;
+        for (int i = 0; i < found.length; i++) {
+            double difference = (double) found[i] - wanted[i];
+            sum += difference * difference;
         }
-        Shape shape = Shape.of(weight.outputs(), weight.inputs());
-        MemorySegment data = arena.allocate(Math.multiplyExact(shape.elements(), DType.F32.bytes()), 64);
-        backend.forRanges(weight.outputs(), (from, to) -> {
-            float[] row = new float[factors.length];
-            for (int output = from; output < to; output++) {
-                weight.restoreRow(output, row, 0);
-                for (int i = 0; i < row.length; i++) {
-                    row[i] *= factors[i];
+        return sum;
+    }
+
+    /// At most [#ROWS] rows of `weight`, evenly spread, as float32.
+    private Weight rows(Weight weight) {
+        int rows = Math.min(ROWS, weight.outputs());
+        float[] ones = new float[weight.inputs()];
+        Arrays.fill(ones, 1);
+        return copy(weight, rows, ones, arena);
+    }
+
+    /// `weight` with its columns multiplied.
+    private Weight multiplied(Weight weight, float[] factors, Arena into) {
+        return factors == null ? weight : copy(weight, weight.outputs(), factors, into);
+    }
+
+    /// Some rows of `weight`, evenly spread, their columns multiplied, as float32.
+    private Weight copy(Weight weight, int rows, float[] factors, Arena into) {
+        int inputs = weight.inputs();
+        Shape shape = Shape.of(rows, inputs);
+        MemorySegment data = into.allocate(Math.multiplyExact(shape.elements(), DType.F32.bytes()), 64);
+        backend.forRanges(rows, (from, to) -> {
+            float[] row = new float[inputs];
+            for (int i = from; i < to; i++) {
+                weight.restoreRow((int) ((long) i * weight.outputs() / rows), row, 0);
+                for (int column = 0; column < inputs; column++) {
+                    row[column] *= factors[column];
                 }
-                long offset = (long) output * row.length * DType.F32.bytes();
-                MemorySegment.copy(row, 0, data, LittleEndian.FLOAT, offset, row.length);
+                long offset = (long) i * inputs * DType.F32.bytes();
+                MemorySegment.copy(row, 0, data, LittleEndian.FLOAT, offset, inputs);
             }
         });
-        return new DenseWeight(new Tensor("multiplied", DType.F32, shape, data));
+        return new DenseWeight(new Tensor("rows", DType.F32, shape, data));
     }
 
     @Override
     public void close() {
         divided.close();
+        arena.close();
     }
 }

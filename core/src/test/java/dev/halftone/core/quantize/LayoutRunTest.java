@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.halftone.core.checkpoint.Checkpoint;
 import dev.halftone.core.compute.Backend;
@@ -27,9 +28,12 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/// Writes a whole model in every layout. With `-Dhalftone.layouts=DIRECTORY` the folders stay there, for
-/// `tools/interop/load_elsewhere.py`.
+/// Writes a whole model in every layout. With `-Dhalftone.layouts=DIRECTORY` the folders stay there, each with the
+/// logits
+/// that it has here, for `tools/interop/load_elsewhere.py`.
 class LayoutRunTest {
+    private static final String KEPT = "halftone.layouts";
+
     private final Backend backend = new ReferenceBackend();
 
     @TempDir
@@ -87,10 +91,15 @@ class LayoutRunTest {
             }
             assertTrue(after.json("halftone.json").orElseThrow().has("scheme"));
         }
+        if (System.getProperty(KEPT) != null) {
+            ObjectNode run = new ObjectMapper().createObjectNode();
+            run.putPOJO("tokens", ModelRun.tokens()).putPOJO("logits", ModelRun.logits(target, backend));
+            Files.writeString(target.resolve("halftone_logits.json"), run.toString());
+        }
     }
 
     private Path directory() throws IOException {
-        String kept = System.getProperty("halftone.layouts");
+        String kept = System.getProperty(KEPT);
         return kept == null ? temporary : Files.createDirectories(Path.of(kept));
     }
 
