@@ -62,7 +62,8 @@ class ManyRowsTest {
             assertTrue(
                     backend.products()
                             .matches("(vector kernels|oneDNN \\S+), (float32|bfloat16) \\(measured \\d+ GFLOP/s by"
-                                    + " vectors, \\d+ by oneDNN in float32, \\d+ in bfloat16\\)"),
+                                    + " vectors, \\d+ by oneDNN in float32, \\d+ in bfloat16(; the compiler did"
+                                    + " not finish in time)?\\)"),
                     backend.products());
         }
     }
@@ -73,9 +74,10 @@ class ManyRowsTest {
         "100, 110, 60, ",
         "100, 116, 60, FLOAT32",
         "100, 150, 200, FLOAT32",
-        "100, 150, 230, BFLOAT16",
-        "100, 90, 140, ",
-        "100, 90, 151, BFLOAT16",
+        "100, 150, 269, FLOAT32",
+        "100, 150, 271, BFLOAT16",
+        "100, 90, 179, ",
+        "100, 90, 181, BFLOAT16",
         "300, 400, 2200, BFLOAT16"
     })
     void takesAnotherThanVectorsOnlyByAClearFactor(double vector, double single, double half, Numbers expected) {
