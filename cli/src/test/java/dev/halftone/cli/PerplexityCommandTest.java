@@ -100,6 +100,28 @@ class PerplexityCommandTest {
     }
 
     @Test
+    void tellsHowFarAModelIsFromTheOneItWasMadeFrom() {
+        String coarse = folder.resolve("coarse").toString();
+        Invocation made = Invocation.of(
+                "quantize", MODEL.toString(), coarse, "--method", "rtn", "--bits", "2", "--group-size", "64", "-q");
+        assertEquals(0, made.status(), made.err());
+        String[] compared = {
+            "perplexity", coarse, "--text", TEXT, "--protocol", "plain", "--context", "64", "--windows", "2", "--base"
+        };
+        List<String> words = new ArrayList<>(List.of(compared));
+        words.addAll(List.of(MODEL.toString(), "--json"));
+        JsonNode far = Invocation.of(words.toArray(String[]::new)).last();
+        words.set(1, MODEL.toString());
+        JsonNode same = Invocation.of(words.toArray(String[]::new)).last();
+
+        assertEquals(0, same.path("divergence").asDouble(), 1e-9);
+        assertEquals(1, same.path("same_top").asDouble());
+        assertTrue(far.path("divergence").asDouble() > 0.05, far.toString());
+        assertTrue(far.path("divergence_stderr").asDouble() > 0);
+        assertTrue(far.path("same_top").asDouble() < 1);
+    }
+
+    @Test
     void printsTheProtocolBesideTheFigure() {
         Invocation run = score("--protocol", "llama512", "--context", "64", "--windows", "2");
         assertEquals(0, run.status(), run.err());
