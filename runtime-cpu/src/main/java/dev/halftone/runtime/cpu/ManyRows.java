@@ -9,6 +9,9 @@ final class ManyRows implements AutoCloseable {
     /// Fewer rows are not worth restoring the weight as a whole.
     static final int LEAST_ROWS = 32;
 
+    /// Measuring takes longer than fewer rows gain by it.
+    static final int WORTH_MEASURING = 128;
+
     /// Loads oneDNN.
     @FunctionalInterface
     interface Opener {
@@ -68,7 +71,7 @@ final class ManyRows implements AutoCloseable {
     ///
     /// @return whether it was done
     boolean multiply(PackedWeight weight, CpuMatrix x, CpuMatrix y) {
-        if (x.rows() < leastRows) {
+        if (x.rows() < (decided ? leastRows : WORTH_MEASURING)) {
             return false;
         }
         decide();
@@ -105,7 +108,7 @@ final class ManyRows implements AutoCloseable {
     /// Who multiplies, and why where it was not asked for, in one line.
     String description() {
         if (!decided) {
-            return "vector kernels (never more than " + (leastRows - 1) + " rows at a time: nothing to choose)";
+            return "vector kernels, float32 (never " + WORTH_MEASURING + " rows at a time: nothing to choose)";
         }
         String who = numbers == null
                 ? "vector kernels, float32"
