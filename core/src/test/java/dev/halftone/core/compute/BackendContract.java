@@ -154,7 +154,7 @@ public abstract class BackendContract {
                     squares += product * product;
                 }
                 allowed[r * outputs + output] = Tolerances.sum(inputs, magnitude)
-                        + (rounded ? Tolerances.bFloat16(products, Math.sqrt(squares)) : 0);
+                        + (rounded ? Tolerances.bFloat16(inputs, products, Math.sqrt(squares)) : 0);
             }
         }
         return allowed;

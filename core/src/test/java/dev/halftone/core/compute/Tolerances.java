@@ -26,15 +26,17 @@ final class Tolerances {
         return 4 * ROUNDING * (Math.abs(product) + Math.abs(bias)) + Float.MIN_NORMAL;
     }
 
-    /// What rounding both factors of every product to bfloat16 adds to [#sum].
-    /// Of many such errors, independent and evenly spread, six deviations are allowed;
-    /// of few, the worst case.
+    /// What rounding both factors of every product to bfloat16 adds to [#sum]. Of many such errors,
+    /// of random sign, six deviations are allowed; of few, the worst case. How large they are is not
+    /// left to chance, because codes with one scale are all rounded alike. The units that multiply
+    /// bfloat16 take what lies below the normal range for zero.
     ///
     /// @param magnitude sum of the products' absolute values
     /// @param norm      root of the sum of their squares
-    static double bFloat16(double magnitude, double norm) {
+    static double bFloat16(int terms, double magnitude, double norm) {
         double worst = (2 + BFLOAT16_ROUNDING) * BFLOAT16_ROUNDING * magnitude;
-        return Math.min(worst, DEVIATIONS * Math.sqrt(2.0 / 3) * BFLOAT16_ROUNDING * norm);
+        double likely = DEVIATIONS * Math.sqrt(2) * BFLOAT16_ROUNDING * norm;
+        return Math.min(worst, likely) + (double) terms * Float.MIN_NORMAL;
     }
 
     /// A handful of float32 operations on one value, one of them an exponential within two units in the last place.

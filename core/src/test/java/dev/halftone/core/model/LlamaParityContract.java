@@ -35,11 +35,6 @@ public abstract class LlamaParityContract {
     /// A backend that the contract closes after each test.
     protected abstract Backend openBackend();
 
-    /// Allowed difference of a logit, or of an element between blocks.
-    protected float tolerance() {
-        return TOLERANCE;
-    }
-
     static List<String> families() {
         return GoldenFamily.NAMES;
     }
@@ -95,7 +90,7 @@ public abstract class LlamaParityContract {
                 for (int i = 0; i < vocabulary; i++) {
                     float wanted = all[(first + row) * vocabulary + i];
                     float found = actual[(firstActual + row) * vocabulary + i];
-                    assertEquals(wanted, found, tolerance(), what + ": row " + row + ", token " + i);
+                    assertEquals(wanted, found, TOLERANCE, what + ": row " + row + ", token " + i);
                 }
             }
         }
@@ -229,7 +224,7 @@ public abstract class LlamaParityContract {
                     backend.copyOut(hidden, found, 0);
                     float[] wanted = model.golden.floats("hidden." + layer);
                     for (int i = 0; i < found.length; i++) {
-                        assertEquals(wanted[i], found[i], tolerance(), "layer " + layer + ", element " + i);
+                        assertEquals(wanted[i], found[i], TOLERANCE, "layer " + layer + ", element " + i);
                     }
                 }
             }

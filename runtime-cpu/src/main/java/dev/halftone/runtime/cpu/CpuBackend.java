@@ -76,8 +76,11 @@ public final class CpuBackend implements Backend {
         return smallProduct;
     }
 
-    IntegerProduct integerProduct() {
-        return integerProduct;
+    /// A linear whose inputs are rounded to integers.
+    void multiplyRounded(PackedWeight weight, ActivationScheme activations, CpuMatrix x, CpuMatrix y) {
+        if (!manyRows.multiply(weight, activations, x, y)) {
+            integerProduct.multiply(weight, activations, x, y);
+        }
     }
 
     private static void require(boolean fits, String verb, Matrix a, Matrix b) {

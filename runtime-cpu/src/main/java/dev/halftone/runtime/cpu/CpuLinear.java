@@ -43,7 +43,7 @@ final class CpuLinear implements Linear {
                     "multiply: " + in + " by a linear [" + weight.outputs + ", " + weight.inputs + "] into " + out);
         }
         if (activations.kind() != ActivationScheme.Kind.NONE) {
-            backend.integerProduct().multiply(weight, activations, in, out);
+            backend.multiplyRounded(weight, activations, in, out);
         } else if (in.rows() <= SMALL_ROWS) {
             backend.smallProduct().multiply(weight, in, out);
         } else {

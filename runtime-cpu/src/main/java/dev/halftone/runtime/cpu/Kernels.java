@@ -102,6 +102,10 @@ interface Kernels {
     /// Copies `count` vectors that lie side by side to places `step` apart: the reverse of [#copyStrip].
     void spread(long from, int count, long destination, long step);
 
+    /// Codes of 8 bits less 128, as bytes, from words `[first, first + count)` of a strip; the vectors of words are
+    /// written `step` apart.
+    void bytes(PackedWeight weight, int strip, int first, int count, long destination, long step);
+
     /// Rounds `count` vectors of floats at `low`, and as many at `high`, to bfloat16, like
     /// [dev.halftone.core.tensor.BFloat16]. Each two become one vector of words, `low` in the lower halves.
     ///

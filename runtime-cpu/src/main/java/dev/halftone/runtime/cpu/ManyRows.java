@@ -2,12 +2,16 @@ package dev.halftone.runtime.cpu;
 
 import dev.halftone.core.HalftoneException;
 import dev.halftone.core.HalftoneException.Kind;
+import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.runtime.cpu.OneDnn.Numbers;
 
 /// Decides for each linear over many rows who multiplies: [Gemm] or [PanelProduct], and with which numbers.
 final class ManyRows implements AutoCloseable {
     /// Fewer rows are not worth restoring the weight as a whole.
     static final int LEAST_ROWS = 32;
+
+    /// Measuring takes longer than fewer rows gain by it.
+    static final int WORTH_MEASURING = 128;
 
     /// Loads oneDNN.
     @FunctionalInterface
@@ -22,9 +26,10 @@ final class ManyRows implements AutoCloseable {
     private final int leastRows;
     private final Opener opener;
 
-    private PanelProduct panelProduct; // null unless oneDNN is used
+    private PanelProduct panelProduct; // null unless oneDNN is there to be used
     private Numbers numbers; // null for vectors
     private boolean decided;
+    private boolean multipliedIntegers;
     private String reason = "";
 
     /// @throws HalftoneException of kind RESOURCES if oneDNN is asked for by name and cannot be had
@@ -68,7 +73,7 @@ final class ManyRows implements AutoCloseable {
     ///
     /// @return whether it was done
     boolean multiply(PackedWeight weight, CpuMatrix x, CpuMatrix y) {
-        if (x.rows() < leastRows) {
+        if (x.rows() < (decided ? leastRows : WORTH_MEASURING)) {
             return false;
         }
         decide();
@@ -76,6 +81,24 @@ final class ManyRows implements AutoCloseable {
             return false;
         }
         panelProduct.multiply(weight.form == WeightForm.FLOAT32 ? Numbers.FLOAT32 : numbers, weight, x, y);
+        return true;
+    }
+
+    /// `y = x·Wᵀ + bias` with the rows of `x` rounded to integers, if oneDNN is to do it. The result is that of
+    /// [IntegerProduct] to the bit, and the units for bytes are several times as fast as any float, so nothing is
+    /// measured for it.
+    ///
+    /// @return whether it was done
+    boolean multiply(PackedWeight weight, ActivationScheme activations, CpuMatrix x, CpuMatrix y) {
+        if (x.rows() < (decided ? leastRows : WORTH_MEASURING)) {
+            return false;
+        }
+        decide();
+        if (panelProduct == null || !panelProduct.takesIntegers(weight)) {
+            return false;
+        }
+        panelProduct.multiply(activations, weight, x, y);
+        multipliedIntegers = true;
         return true;
     }
 
@@ -96,10 +119,6 @@ final class ManyRows implements AutoCloseable {
         ProductProbe probe = new ProductProbe(kernels, pool, gemm, panelProduct);
         numbers = probe.choice();
         reason = probe.figures();
-        if (numbers == null) {
-            panelProduct.close();
-            panelProduct = null;
-        }
     }
 
     /// What the numbers depend on besides the vector kernels: empty without oneDNN, which divides sums among threads.
@@ -111,11 +130,14 @@ final class ManyRows implements AutoCloseable {
     /// Who multiplies, and why where it was not asked for, in one line.
     String description() {
         if (!decided) {
-            return "vector kernels (never more than " + (leastRows - 1) + " rows at a time: nothing to choose)";
+            return "vector kernels, float32 (never " + WORTH_MEASURING + " rows at a time: nothing to choose)";
         }
         String who = numbers == null
                 ? "vector kernels, float32"
                 : panelProduct.name() + (numbers == Numbers.FLOAT32 ? ", float32" : ", bfloat16");
+        if (multipliedIntegers) {
+            who += ", integers by " + panelProduct.name();
+        }
         return who + (reason.isEmpty() ? "" : " (" + reason + ")");
     }
 

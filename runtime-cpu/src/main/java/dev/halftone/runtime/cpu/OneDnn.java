@@ -20,16 +20,21 @@ final class OneDnn implements AutoCloseable {
     /// its columns.
     enum Numbers {
         /// Block `[k][64]`.
-        FLOAT32(3, 3, 506, 4, 1, true),
+        FLOAT32(Types.FLOAT32, Types.FLOAT32, Types.FLOAT32, Types.FLOAT32, Types.BLOCKS),
         /// Block `[k / 2][64][2]`; both sides are bfloat16, the sums float32.
-        BFLOAT16(2, 3, 384, 2, 2, true),
+        BFLOAT16(Types.BFLOAT16, Types.BFLOAT16, Types.FLOAT32, Types.FLOAT32, Types.BLOCKS_OF_PAIRS),
+        /// Block `[k / 4][64][4]`; the left side is unsigned bytes, the right side signed ones, sums and addends are
+        /// exact in 32 bits where the processor adds such products itself.
+        UNSIGNED8(Types.UNSIGNED8, Types.SIGNED8, Types.INT32, Types.INT32, Types.BLOCKS_OF_FOURS),
         /// Not in blocks, but one column after another: `[column][k]`, as codes lie. Both sides are signed bytes, the
-        /// sums exact in 32 bits.
-        INT8(5, 4, 0, 1, 4, false);
+        /// sums exact in 32 bits, without addends.
+        INT8(Types.SIGNED8, Types.SIGNED8, Types.INT32, 0, 0);
 
         private final int type;
+        private final int rightType;
         private final int resultType;
-        private final int layout; // BA16a64b or BA16a64b2a, 0 for strides
+        private final int biasType; // 0 for none
+        private final int layout; // of the right-hand side; 0 for strides
 
         /// Bytes of one number of either side.
         final int bytes;
@@ -40,17 +45,30 @@ final class OneDnn implements AutoCloseable {
         /// The depth of a product is padded to a multiple of this, both sides with zeros.
         final int depthStep;
 
-        private final boolean biased;
-
-        Numbers(int type, int resultType, int layout, int bytes, int together, boolean biased) {
+        Numbers(int type, int rightType, int resultType, int biasType, int layout) {
             this.type = type;
+            this.rightType = rightType;
             this.resultType = resultType;
+            this.biasType = biasType;
             this.layout = layout;
-            this.bytes = bytes;
-            this.together = together;
+            bytes = type == Types.FLOAT32 ? 4 : type == Types.BFLOAT16 ? 2 : 1;
+            together = Integer.BYTES / bytes;
             depthStep = 16 * together;
-            this.biased = biased;
         }
+    }
+
+    /// The library's numbers for types and orders.
+    private static final class Types {
+        static final int BFLOAT16 = 2;
+        static final int FLOAT32 = 3;
+        static final int INT32 = 4;
+        static final int SIGNED8 = 5;
+        static final int UNSIGNED8 = 6;
+        static final int BLOCKS = 506; // BA16a64b
+        static final int BLOCKS_OF_PAIRS = 384; // BA16a64b2a
+        static final int BLOCKS_OF_FOURS = 388; // BA16a64b4a
+
+        private Types() {}
     }
 
     /// Columns of one block of a right-hand side.
@@ -123,18 +141,36 @@ final class OneDnn implements AutoCloseable {
         return product(Numbers.INT8, rows, depth, columns, aRow, cRow);
     }
 
+    /// `c = a·b + bias` with `a` of unsigned bytes, `b` of signed ones in the order of [Numbers#UNSIGNED8], bias and
+    /// `c`
+    /// of 32-bit integers. Exact if [#addsBytesExactly].
+    OneDnnProduct multiplyUnsigned8(int rows, int depth, int columns, long aRow, long cRow) {
+        return product(Numbers.UNSIGNED8, rows, depth, columns, aRow, cRow);
+    }
+
+    /// Whether the processor adds four products of bytes into 32 bits at once. Others add pairs in 16 bits, where
+    /// unsigned times signed bytes may not fit.
+    boolean addsBytesExactly() {
+        return library.addsBytesExactly();
+    }
+
     OneDnnProduct product(Numbers numbers, int rows, int depth, int columns, long aRow, long cRow) {
         assert depth % numbers.depthStep == 0 && aRow >= depth && cRow >= columns;
         Key key = new Key(numbers, rows, depth, columns, aRow, cRow);
         OneDnnProduct known = products.get(key);
         if (known == null) {
-            if (products.size() == MOST_PRODUCTS) {
-                closeProducts();
-            }
             known = describe(key);
             products.put(key, known);
         }
         return known;
+    }
+
+    /// Forgets all products if there are too many, those in the caller's hands too: to be called before asking for the
+    /// products of one piece of work.
+    void trim() {
+        if (products.size() > MOST_PRODUCTS) {
+            closeProducts();
+        }
     }
 
     private OneDnnProduct describe(Key key) {
@@ -142,10 +178,10 @@ final class OneDnn implements AutoCloseable {
         library.setThreads.call(1);
         Numbers numbers = key.numbers;
         long a = matrix(key.rows, key.depth, numbers.type, key.aRow, 1);
-        long b = numbers == Numbers.INT8
-                ? matrix(key.depth, key.columns, numbers.type, 1, key.depth)
-                : blocks(key.depth, key.columns, numbers.type, numbers.layout);
-        long bias = numbers.biased ? matrix(1, key.columns, Numbers.FLOAT32.type, key.columns, 1) : 0;
+        long b = numbers.layout == 0
+                ? matrix(key.depth, key.columns, numbers.rightType, 1, key.depth)
+                : blocks(key.depth, key.columns, numbers.rightType, numbers.layout);
+        long bias = numbers.biasType == 0 ? 0 : matrix(1, key.columns, numbers.biasType, key.columns, 1);
         long c = matrix(key.rows, key.columns, numbers.resultType, key.cRow, 1);
         OneDnnLibrary.require(
                 library.describeProduct.call(result, engine, a, b, bias, c, attributes),

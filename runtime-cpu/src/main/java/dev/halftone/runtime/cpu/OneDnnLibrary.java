@@ -18,6 +18,10 @@ import java.util.Arrays;
 /// oneDNN's C interface, loaded once per process and never unloaded. Addresses are `long`, statuses are `int` with 0
 /// for success; [#require] turns any other into an exception.
 final class OneDnnLibrary {
+    // What sets dnnl_cpu_isa_avx2_vnni and dnnl_cpu_isa_avx512_core_vnni apart from those without.
+    private static final int WITH_AVX2_VNNI = 0x08;
+    private static final int WITH_AVX512_VNNI = 0x40;
+
     // One interface for each shape of function: a handle behind an interface throws nothing that must be caught.
     // Public,
     // because others than public ones cannot stand before a handle.
@@ -111,6 +115,7 @@ final class OneDnnLibrary {
     final SetThreads setThreads;
 
     private final GetPointer version;
+    private final GetNumber instructions;
 
     private static OneDnnLibrary loaded;
     private static OneDnnUnavailable refusal;
@@ -140,6 +145,7 @@ final class OneDnnLibrary {
         createPrimitive = bind(library, "dnnl_primitive_create", Pointer2.class);
         destroyPrimitive = bind(library, "dnnl_primitive_destroy", Pointer1.class);
         execute = bind(library, "dnnl_primitive_execute", Execute.class);
+        instructions = bind(library, "dnnl_get_effective_cpu_isa", GetNumber.class);
         version = bind(library, "dnnl_version", GetPointer.class);
         setThreads = bind(threads, "omp_set_num_threads", SetThreads.class);
     }
@@ -198,6 +204,11 @@ final class OneDnnLibrary {
         // dnnl_version_t begins with three ints: major, minor, patch.
         long numbers = version.call();
         return ALL.get(JAVA_INT, numbers) + "." + ALL.get(JAVA_INT, numbers + 4) + "." + ALL.get(JAVA_INT, numbers + 8);
+    }
+
+    /// Whether it uses AVX-VNNI or AVX512-VNNI here.
+    boolean addsBytesExactly() {
+        return (instructions.call() & (WITH_AVX2_VNNI | WITH_AVX512_VNNI)) != 0;
     }
 
     /// @throws IllegalStateException if `status` is not success

@@ -26,6 +26,19 @@ final class PairKernel {
         }
     }
 
+    /// See [Kernels#bytes]. Turning the highest bit over takes 128 from a byte.
+    static void bytes(PackedWeight weight, int strip, int first, int count, long destination, long step) {
+        IntVector highest = IntVector.broadcast(INTS, 0x80808080);
+        int shift = weight.form.shift();
+        long words = weight.words(strip) + (long) first * BYTES;
+        for (int i = 0; i < count; i++) {
+            IntVector codes = fromMemorySegment(INTS, ALL, at(words + (long) i * BYTES), ORDER);
+            codes.lanewise(VectorOperators.ROR, shift)
+                    .lanewise(VectorOperators.XOR, highest)
+                    .intoMemorySegment(ALL, at(destination + i * step), ORDER);
+        }
+    }
+
     /// See [Kernels#roundPairs]. Adding just under half of the last place that stays, and that place itself, rounds to
     /// the nearest, ties to even; it could carry a NaN into infinity, so NaN are cut off instead, and kept quiet.
     static void roundPairs(long low, long high, long step, int count, long destination, long destinationStep) {

@@ -1,11 +1,16 @@
 package dev.halftone.runtime.cpu;
 
+import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.runtime.cpu.OneDnn.Numbers;
 import java.util.Arrays;
 
 /// A linear over many rows by [OneDnn]: the workers first restore the weight, a bounded part at a time, and bring the
 /// activations into order; then each multiplies blocks of rows by panels of outputs, alone. Neither depends on how many
 /// workers there are, so neither does the result.
+///
+/// Inputs that are rounded to integers go in as unsigned bytes, 128 too large; what that adds to the sums of a column
+/// is taken off through the column's addend. The sums are exact, so the result is that of [IntegerProduct], bit for
+/// bit.
 ///
 /// In bfloat16, two inputs that lie as many places apart as a vector has lanes share a word: see [PairKernel].
 final class PanelProduct implements WorkerPool.Task, AutoCloseable {
@@ -33,9 +38,16 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
     private final float[][] arranged;
     private Memory left = Memory.ofBytes(Memory.LINE);
     private Memory right = Memory.ofBytes(Memory.LINE);
+    private Memory offsets = Memory.ofBytes(Memory.LINE); // of each restored column, an integer
+    private Memory middle = Memory.ofBytes(Memory.LINE); // one row of activations that are all 128
+    private int middleLength;
+    private final Memory nothing = Memory.ofFloats(OneDnn.BLOCK);
+    private final byte[][] bytes;
+    private float[] scales = new float[0]; // of each row that is rounded to integers
 
     private Numbers numbers;
     private PackedWeight weight;
+    private ActivationScheme activations;
     private CpuMatrix x;
     private CpuMatrix y;
     private int depth;
@@ -43,6 +55,7 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
     private boolean preparing;
     private int firstBlock; // of those restored
     private int blocks;
+    private OneDnnProduct columnSums; // of one block, for integers
     private int rowTasks;
     private int pieces;
     private int[] pieceRow = new int[8];
@@ -56,6 +69,7 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
         lanes = kernels.lanes();
         rows = new float[pool.threads()][0];
         arranged = new float[pool.threads()][0];
+        bytes = new byte[pool.threads()][0];
     }
 
     /// Whose products these are.
@@ -63,8 +77,30 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
         return oneDnn.name();
     }
 
-    /// `y = x·Wᵀ + bias`, both sides rounded to `newNumbers` before.
+    /// Whether integers can be multiplied by this weight: codes of 8 bits with the middle one for zero, and one scale
+    /// for an output.
+    boolean takesIntegers(PackedWeight candidate) {
+        return oneDnn.addsBytesExactly()
+                && candidate.form == WeightForm.CODES8
+                && candidate.groups == 1
+                && candidate.centreStep() == 0
+                && Memory.getFloat(candidate.centres(0)) == 1.5f;
+    }
+
+    /// `y = x·Wᵀ + bias` with every row of `x` rounded to integers as `scheme` says.
+    void multiply(ActivationScheme scheme, PackedWeight newWeight, CpuMatrix newX, CpuMatrix newY) {
+        activations = scheme;
+        product(Numbers.UNSIGNED8, newWeight, newX, newY);
+    }
+
+    /// `y = x·Wᵀ + bias`, both sides rounded to `newNumbers` before, which are floats.
     void multiply(Numbers newNumbers, PackedWeight newWeight, CpuMatrix newX, CpuMatrix newY) {
+        activations = ActivationScheme.NONE;
+        product(newNumbers, newWeight, newX, newY);
+    }
+
+    private void product(Numbers newNumbers, PackedWeight newWeight, CpuMatrix newX, CpuMatrix newY) {
+        oneDnn.trim();
         numbers = newNumbers;
         weight = newWeight;
         x = newX;
@@ -96,12 +132,33 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
             left = grown(left, (long) x.rows() * depth * numbers.bytes);
         }
         scratch.require(Math.max(depth, (long) CHUNK * lanes));
-        if (weight.columns != null) {
+        if (numbers == Numbers.UNSIGNED8) {
+            reserveForIntegers(mostBlocks);
+        }
+        if (weight.columns != null || numbers == Numbers.UNSIGNED8) {
             for (int worker = 0; worker < rows.length; worker++) {
                 rows[worker] = grown(rows[worker], weight.inputs);
                 arranged[worker] = grown(arranged[worker], weight.paddedInputs());
             }
         }
+    }
+
+    private void reserveForIntegers(int mostBlocks) {
+        offsets = grown(offsets, (long) mostBlocks * OneDnn.BLOCK * Integer.BYTES);
+        scales = grown(scales, x.rows());
+        for (int worker = 0; worker < bytes.length; worker++) {
+            if (bytes[worker].length < depth) {
+                bytes[worker] = new byte[depth];
+            }
+        }
+        if (middleLength < depth) {
+            middleLength = depth;
+            middle = grown(middle, depth);
+            byte[] row = new byte[depth];
+            Arrays.fill(row, (byte) 128);
+            Memory.copyBytes(row, middle.address(), depth);
+        }
+        columnSums = oneDnn.multiplyUnsigned8(1, depth, OneDnn.BLOCK, depth, OneDnn.BLOCK);
     }
 
     private static Memory grown(Memory memory, long bytes) {
@@ -151,6 +208,9 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
                 multiply(worker, task / pieces, task % pieces);
             } else if (task < blocks) {
                 restore(scratch.of(worker), firstBlock + task, right.address() + task * blockBytes());
+                if (numbers == Numbers.UNSIGNED8) {
+                    offset(worker, task);
+                }
             } else {
                 int row = (task - blocks) * LEAST_ROWS;
                 for (int i = row; i < Math.min(x.rows(), row + LEAST_ROWS); i++) {
@@ -166,7 +226,17 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
         int row = pieceRow[piece];
         long a = direct ? x.row(row) : left.address() + (long) row * depth * numbers.bytes;
         long b = right.address() + (long) panel * PANEL * depth * numbers.bytes;
-        product.run(worker, a, b, y.at(row, column), weight.bias(0) + (long) column * Float.BYTES);
+        long bias = weight.bias(0) + (long) column * Float.BYTES;
+        if (numbers != Numbers.UNSIGNED8) {
+            product.run(worker, a, b, y.at(row, column), bias);
+            return;
+        }
+        long offset = offsets.address() + (long) panel * PANEL * Integer.BYTES;
+        product.run(worker, a, b, y.at(row, column), offset);
+        long factors = weight.factors(column / lanes);
+        for (int i = row; i < row + product.rows(); i++) {
+            kernels.scaleSums(y.at(i, column), scales[i], factors, bias, product.columns(), y.at(i, column));
+        }
     }
 
     /// One block of outputs, from the weight's strips.
@@ -180,11 +250,25 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
         }
         for (int strip = firstStrip; strip < endStrip; strip++) {
             long column = destination + (long) (strip - firstStrip) * weight.vectorBytes();
+            if (numbers == Numbers.UNSIGNED8) {
+                kernels.bytes(weight, strip, 0, weight.wordsPerStrip(), column, (long) OneDnn.BLOCK * Integer.BYTES);
+                continue;
+            }
             for (int k = 0; k < padded; k += CHUNK) {
                 int count = Math.min(CHUNK, padded - k);
                 kernels.restore(weight, strip, k / weight.form.fields, count / weight.form.fields, floats);
                 place(floats, count, column + (long) k / numbers.together * OneDnn.BLOCK * Float.BYTES);
             }
+        }
+    }
+
+    /// What 128 in every input would add to the columns of a restored block, negated.
+    private void offset(int worker, int block) {
+        long sums = offsets.address() + (long) block * OneDnn.BLOCK * Integer.BYTES;
+        columnSums.run(worker, middle.address(), right.address() + block * blockBytes(), sums, nothing.address());
+        for (int column = 0; column < OneDnn.BLOCK; column++) {
+            long at = sums + (long) column * Integer.BYTES;
+            Memory.putInt(at, -Memory.getInt(at));
         }
     }
 
@@ -207,6 +291,10 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
 
     /// One row of activations.
     private void prepare(int worker, int row) {
+        if (numbers == Numbers.UNSIGNED8) {
+            prepareIntegers(worker, row);
+            return;
+        }
         long from = x.row(row);
         int count = weight.inputs;
         if (weight.columns != null) {
@@ -232,10 +320,32 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
         }
     }
 
+    /// One row of activations, rounded to integers.
+    private void prepareIntegers(int worker, int row) {
+        float[] codes = rows[worker];
+        Memory.copyFloats(x.row(row), codes, 0, weight.inputs);
+        scales[row] = activations.scaleOf(codes, 0, weight.inputs);
+        ActivationScheme.round(codes, 0, weight.inputs, scales[row], codes);
+        if (weight.columns != null) {
+            Preparation.arrange(weight, codes, arranged[worker], 0, 1);
+            codes = arranged[worker];
+        }
+        byte[] shifted = bytes[worker];
+        int count = weight.paddedInputs();
+        for (int i = 0; i < count; i++) {
+            shifted[i] = (byte) ((int) codes[i] + 128);
+        }
+        // What follows meets zeros of the weight.
+        Memory.copyBytes(shifted, left.address() + (long) row * depth, depth);
+    }
+
     @Override
     public void close() {
         left.close();
         right.close();
+        offsets.close();
+        middle.close();
+        nothing.close();
         oneDnn.close();
     }
 }

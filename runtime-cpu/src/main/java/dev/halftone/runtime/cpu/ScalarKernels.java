@@ -231,6 +231,17 @@ final class ScalarKernels implements Kernels {
     }
 
     @Override
+    public void bytes(PackedWeight weight, int strip, int first, int count, long destination, long step) {
+        for (int i = 0; i < count; i++) {
+            for (int lane = 0; lane < LANES; lane++) {
+                int word = Memory.getInt(at(weight.words(strip) + (first + i) * VECTOR, lane));
+                Memory.putInt(
+                        at(destination + i * step, lane), Integer.rotateRight(word, weight.form.shift()) ^ 0x80808080);
+            }
+        }
+    }
+
+    @Override
     public void roundPairs(long low, long high, long step, int count, long destination, long destinationStep) {
         for (int i = 0; i < count; i++) {
             for (int lane = 0; lane < LANES; lane++) {

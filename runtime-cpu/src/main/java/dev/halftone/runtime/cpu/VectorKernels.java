@@ -131,6 +131,11 @@ final class VectorKernels implements Kernels {
     }
 
     @Override
+    public void bytes(PackedWeight weight, int strip, int first, int count, long destination, long step) {
+        PairKernel.bytes(weight, strip, first, count, destination, step);
+    }
+
+    @Override
     public void roundPairs(long low, long high, long step, int count, long destination, long destinationStep) {
         PairKernel.roundPairs(low, high, step, count, destination, destinationStep);
     }

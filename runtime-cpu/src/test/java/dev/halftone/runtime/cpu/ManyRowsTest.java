@@ -1,5 +1,6 @@
 package dev.halftone.runtime.cpu;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
@@ -11,9 +12,12 @@ import dev.halftone.core.HalftoneException.Kind;
 import dev.halftone.core.compute.Linear;
 import dev.halftone.core.compute.Matrix;
 import dev.halftone.core.tensor.DType;
+import dev.halftone.core.weight.ActivationScheme;
+import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.core.weight.Weight;
 import dev.halftone.runtime.cpu.OneDnn.Numbers;
 import java.util.Arrays;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -62,7 +66,8 @@ class ManyRowsTest {
             assertTrue(
                     backend.products()
                             .matches("(vector kernels|oneDNN \\S+), (float32|bfloat16) \\(measured \\d+ GFLOP/s by"
-                                    + " vectors, \\d+ by oneDNN in float32, \\d+ in bfloat16\\)"),
+                                    + " vectors, \\d+ by oneDNN in float32, \\d+ in bfloat16(; the compiler did"
+                                    + " not finish in time)?\\)"),
                     backend.products());
         }
     }
@@ -73,9 +78,10 @@ class ManyRowsTest {
         "100, 110, 60, ",
         "100, 116, 60, FLOAT32",
         "100, 150, 200, FLOAT32",
-        "100, 150, 230, BFLOAT16",
-        "100, 90, 140, ",
-        "100, 90, 151, BFLOAT16",
+        "100, 150, 269, FLOAT32",
+        "100, 150, 271, BFLOAT16",
+        "100, 90, 179, ",
+        "100, 90, 181, BFLOAT16",
         "300, 400, 2200, BFLOAT16"
     })
     void takesAnotherThanVectorsOnlyByAClearFactor(double vector, double single, double half, Numbers expected) {
@@ -103,6 +109,32 @@ class ManyRowsTest {
                 }
             }
         }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"9, 65, 72", "33, 200, 608", "300, 130, 96"})
+    void multipliesRoundedInputsToTheSameBitsAsTheVectorKernels(int rows, int outputs, int inputs) {
+        Weight weight = Samples.quantized(
+                        QuantizationScheme.gptq(8, QuantizationScheme.PER_CHANNEL, true), outputs, inputs)
+                .withActivations(ActivationScheme.PER_TOKEN);
+        float[] bias = Samples.floats(outputs, 5);
+        float[][] results = new float[2][];
+        try (CpuBackend vectors = TestBackends.open(2);
+                CpuBackend oneDnn = TestBackends.open(2, ProductMode.ONEDNN)) {
+            for (CpuBackend backend : List.of(vectors, oneDnn)) {
+                try (Linear linear = backend.bind(weight, bias);
+                        Matrix x = Samples.matrix(backend, rows, inputs, 4);
+                        Matrix y = backend.allocate(rows, outputs)) {
+                    linear.multiply(x, y);
+                    results[backend == vectors ? 0 : 1] = Samples.values(backend, y);
+                }
+            }
+            boolean found = oneDnn.products().contains("integers by oneDNN");
+            assertEquals(OneDnnLibrary.load().addsBytesExactly(), found, oneDnn.products());
+        } catch (OneDnnUnavailable problem) {
+            throw new AssertionError(problem);
+        }
+        assertArrayEquals(results[0], results[1]);
     }
 
     @Test

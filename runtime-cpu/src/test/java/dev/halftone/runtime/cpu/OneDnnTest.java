@@ -3,6 +3,7 @@ package dev.halftone.runtime.cpu;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.halftone.core.tensor.AllMemory;
 import dev.halftone.core.tensor.BFloat16;
@@ -44,7 +45,7 @@ class OneDnnTest {
         switch (numbers) {
             case FLOAT32 -> Memory.putFloat(address + index * 4, value);
             case BFLOAT16 -> AllMemory.ALL.set(ValueLayout.JAVA_SHORT, address + index * 2, BFloat16.fromFloat(value));
-            case INT8 -> AllMemory.ALL.set(ValueLayout.JAVA_BYTE, address + index, (byte) value);
+            case INT8, UNSIGNED8 -> AllMemory.ALL.set(ValueLayout.JAVA_BYTE, address + index, (byte) value);
         }
     }
 
@@ -80,8 +81,10 @@ class OneDnnTest {
             this.columns = columns;
             aRow = depth + gap;
             cRow = columns + gap;
-            int bound = numbers == Numbers.INT8 ? 127 : 15;
-            a = numbers(random, rows * depth, bound);
+            int bound = numbers.bytes == 1 ? 127 : 15;
+            a = numbers == Numbers.UNSIGNED8
+                    ? random.ints(rows * depth, 0, 256).toArray()
+                    : numbers(random, rows * depth, bound);
             b = numbers(random, depth * columns, bound);
             bias = numbers == Numbers.INT8 ? new int[columns] : numbers(random, columns, 100);
             left = Memory.ofBytes((long) rows * aRow * numbers.bytes);
@@ -100,7 +103,11 @@ class OneDnnTest {
                 }
             }
             for (int j = 0; j < columns; j++) {
-                Memory.putFloat(addends.address() + j * 4L, bias[j]);
+                if (numbers == Numbers.UNSIGNED8) {
+                    Memory.putInt(addends.address() + j * 4L, bias[j]);
+                } else {
+                    Memory.putFloat(addends.address() + j * 4L, bias[j]);
+                }
             }
             for (int i = 0; i < rows * cRow; i++) {
                 Memory.putInt(result.address() + i * 4L, 12345);
@@ -111,6 +118,7 @@ class OneDnnTest {
             return switch (numbers) {
                 case FLOAT32 -> oneDnn.multiplyFloat32(rows, depth, columns, aRow, cRow);
                 case BFLOAT16 -> oneDnn.multiplyBFloat16(rows, depth, columns, aRow, cRow);
+                case UNSIGNED8 -> oneDnn.multiplyUnsigned8(rows, depth, columns, aRow, cRow);
                 case INT8 -> oneDnn.multiplyInt8(rows, depth, columns, aRow, cRow);
             };
         }
@@ -127,7 +135,7 @@ class OneDnnTest {
                         sum += a[i * depth + k] * b[k * columns + j];
                     }
                     long at = result.address() + ((long) i * cRow + j) * 4;
-                    double found = numbers == Numbers.INT8 ? Memory.getInt(at) : Memory.getFloat(at);
+                    double found = numbers.bytes == 1 ? Memory.getInt(at) : Memory.getFloat(at);
                     assertEquals(sum, found, "row " + i + ", column " + j);
                 }
                 for (int j = columns; j < cRow; j++) {
@@ -150,6 +158,9 @@ class OneDnnTest {
     })
     void multipliesEveryKindOfNumbers(int rows, int depth, int columns, int gap) {
         for (Numbers numbers : Numbers.values()) {
+            if (numbers == Numbers.UNSIGNED8 && !oneDnn.addsBytesExactly()) {
+                continue;
+            }
             try (Case one = new Case(numbers, rows, depth, columns, gap, new Random(rows))) {
                 one.run(one.product(), 0);
                 one.check();
@@ -168,6 +179,25 @@ class OneDnnTest {
             for (int k = 0; k < 256; k++) {
                 for (int j = 0; j < 70; j++) {
                     put(Numbers.INT8, one.right.address(), place(Numbers.INT8, 256, k, j), -128);
+                }
+            }
+            one.run(one.product(), 0);
+            one.check();
+        }
+    }
+
+    @Test
+    void addsTheLargestUnsignedBytesExactly() {
+        assumeTrue(oneDnn.addsBytesExactly(), "the processor adds products of bytes in 16 bits");
+        try (Case one = new Case(Numbers.UNSIGNED8, 20, 256, 70, 0, new Random(1))) {
+            Arrays.fill(one.a, 255);
+            Arrays.fill(one.b, -128);
+            for (long i = 0; i < 20L * 256; i++) {
+                put(Numbers.UNSIGNED8, one.left.address(), i, 255);
+            }
+            for (int k = 0; k < 256; k++) {
+                for (int j = 0; j < 70; j++) {
+                    put(Numbers.UNSIGNED8, one.right.address(), place(Numbers.UNSIGNED8, 256, k, j), -128);
                 }
             }
             one.run(one.product(), 0);
@@ -212,6 +242,7 @@ class OneDnnTest {
     @Test
     void staysUsableWhenMoreShapesComeThanItKeeps() {
         for (int rows = 1; rows < 600; rows++) {
+            oneDnn.trim();
             oneDnn.multiplyFloat32(rows, 16, 8, 16, 8);
         }
         try (Case one = new Case(Numbers.FLOAT32, 5, 64, 8, 0, new Random(2))) {
