@@ -1,6 +1,7 @@
 package dev.halftone.cli;
 
 import dev.halftone.core.model.Tokenizer;
+import dev.halftone.core.quantize.QuantizationReport;
 import dev.halftone.eval.Perplexity;
 import dev.halftone.eval.PerplexityResult;
 import dev.halftone.eval.Protocol;
@@ -8,6 +9,7 @@ import dev.halftone.eval.Text;
 import dev.halftone.eval.Windows;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.Optional;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -55,12 +57,23 @@ final class PerplexityCommand implements Command {
                     : tokenizer.encode(scored.content());
             Windows chosen = Windows.of(tokens, length, windows == null ? Integer.MAX_VALUE : windows);
             loaded.warnIfLonger(length, console);
+            warnIfCalibratedOn(scored, console);
             int bos = rule == Protocol.LLAMA512 ? tokenizer.bos() : -1;
             PerplexityResult result = evaluate(loaded, chosen, rule, bos, console, interruption);
             double seconds = (System.nanoTime() - start) / 1e9;
             report(result, scored, tokens.length, bosRule(rule, bos), seconds, console);
         }
         return 0;
+    }
+
+    /// A text that the codes were fitted to says little about others.
+    private void warnIfCalibratedOn(Text scored, Console console) throws IOException {
+        if (QuantizationReport.calibrationText(model).equals(Optional.of(scored.sha256()))) {
+            console.note("warning: the model was calibrated on this very text; on others it will do worse than here");
+            console.event(
+                    "warning",
+                    fields -> fields.put("kind", "calibrated-on-this-text").put("text_sha256", scored.sha256()));
+        }
     }
 
     private Protocol protocol() {

@@ -25,7 +25,7 @@ final class QuantizationView implements QuantizationListener {
     private final Path out;
     private final boolean force;
     private String textName = "";
-    private String textSha256 = "";
+    private int documents;
     private QuantizationPlan plan;
     private Progress progress;
     private int done;
@@ -40,10 +40,12 @@ final class QuantizationView implements QuantizationListener {
         this.force = force;
     }
 
-    /// Names the text, by the hash of its file.
-    void calibratesOn(String name, String sha256) {
+    /// Names the text.
+    ///
+    /// @param count documents that it was made of
+    void calibratesOn(String name, int count) {
         textName = name;
-        textSha256 = sha256;
+        documents = count;
     }
 
     @Override
@@ -66,14 +68,16 @@ final class QuantizationView implements QuantizationListener {
         Calibration.Facts facts = plan.calibration();
         if (facts != null) {
             console.line(Figures.format(
-                    "%s   %s · %d × %d = %d tokens of %d · sha256 %s…",
+                    "%s   %s%s · %d × %d = %d of %d tokens, %d dropped · sha256 %s…",
                     console.bold("Text"),
                     Printable.line(textName),
+                    documents == 1 ? "" : " · " + documents + " documents",
                     facts.samples(),
                     facts.length(),
                     facts.tokens(),
                     facts.textTokens(),
-                    textSha256.substring(0, 12)));
+                    facts.dropped(),
+                    facts.textSha256().substring(0, 12)));
         }
         String parts = plan.memory().parts().entrySet().stream()
                 .map(part -> part.getKey() + " " + Figures.bytes(part.getValue()))
@@ -136,9 +140,12 @@ final class QuantizationView implements QuantizationListener {
         }
         fields.putObject("calibration")
                 .put("text", textName)
-                .put("text_sha256", textSha256)
+                .put("text_sha256", facts.textSha256())
+                .put("documents", documents)
                 .put("windows", facts.samples())
                 .put("length", facts.length())
+                .put("used_tokens", facts.tokens())
+                .put("dropped_tokens", facts.dropped())
                 .put("text_tokens", facts.textTokens());
     }
 

@@ -5,6 +5,7 @@ import dev.halftone.core.HalftoneException.Kind;
 import dev.halftone.core.checkpoint.Checkpoint;
 import dev.halftone.core.compute.Backend;
 import dev.halftone.core.layout.GptqLayout;
+import dev.halftone.core.model.ChatTemplate;
 import dev.halftone.core.model.LlamaConfig;
 import dev.halftone.core.model.Tokenizer;
 import dev.halftone.core.quantize.Calibration;
@@ -14,7 +15,7 @@ import dev.halftone.core.quantize.Recipe;
 import dev.halftone.core.quantize.Resume;
 import dev.halftone.core.quantize.WeightQuantizer;
 import dev.halftone.core.weight.QuantizationScheme;
-import dev.halftone.eval.Text;
+import dev.halftone.eval.CalibrationText;
 import java.io.IOException;
 import java.nio.file.Path;
 import picocli.CommandLine.Option;
@@ -31,6 +32,7 @@ import picocli.CommandLine.Parameters;
         sortOptions = false)
 final class QuantizeCommand implements Command {
     private static final int USUAL_LENGTH = 2048;
+    private static final String STORIES = "stories";
 
     @Parameters(index = "0", paramLabel = "MODEL", description = "Folder of the float model.")
     Path model;
@@ -56,8 +58,8 @@ final class QuantizeCommand implements Command {
     @Option(
             names = "--calibration",
             paramLabel = "FILE",
-            description = "UTF-8 text that gptq watches the model read; rows of WikiText's .raw files are joined by"
-                    + " blank lines. Default: a text of little stories.")
+            description = "What gptq watches the model read: text, WikiText's .raw, .jsonl of {\"text\"} or"
+                    + " {\"messages\"}, or stories, which come along. Default: stories.")
     Path calibration;
 
     @Option(names = "--calibration-windows", paramLabel = "N", description = "How many. Default: 32.")
@@ -134,16 +136,18 @@ final class QuantizeCommand implements Command {
 
     private Calibration calibration(LlamaConfig config, Console console) throws IOException {
         Path file = calibration;
-        if (file == null) {
+        if (file == null || file.equals(Path.of(STORIES))) {
             file = bundledText(console.environment().home());
+        }
+        if (calibration == null) {
             console.note("note: no --calibration; calibrating on the bundled stories. A text like those the model will"
                     + " meet does better");
         }
         int length = calibrationLength == null ? Math.min(USUAL_LENGTH, config.context()) : calibrationLength;
-        Text text = Text.readCalibration(file);
-        view.calibratesOn(file.getFileName().toString(), text.sha256());
+        CalibrationText text = CalibrationText.read(file, ChatTemplate.of(model));
+        view.calibratesOn(file.getFileName().toString(), text.documents());
         try (Tokenizer tokenizer = Tokenizer.of(model)) {
-            return Calibration.of(text.content(), tokenizer.encode(text.content()), calibrationWindows, length);
+            return Calibration.ofHashed(text.sha256(), tokenizer.encode(text.content()), calibrationWindows, length);
         }
     }
 

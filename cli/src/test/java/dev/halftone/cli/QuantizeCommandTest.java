@@ -5,11 +5,15 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import dev.halftone.core.quantize.QuantizationReport;
 import dev.halftone.core.testing.Shared;
+import dev.halftone.eval.Text;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -115,7 +119,64 @@ class QuantizeCommandTest {
                 Invocation.of("quantize", MODEL, out(), "--calibration-windows", "1", "--calibration-length", "64");
         assertEquals(0, run.status(), run.err());
         assertTrue(run.err().contains("calibrating on the bundled stories"), run.err());
-        assertTrue(run.out().contains("Text   calibration.txt · 1 × 64 = 64 tokens of "), run.out());
+        assertTrue(run.out().contains("Text   calibration.txt · 1 × 64 = 64 of "), run.out());
+        assertTrue(run.out().contains(" dropped · sha256 "), run.out());
+    }
+
+    @Test
+    void takesTheBundledTextByName() throws IOException {
+        String[] few = {"--calibration-windows", "1", "--calibration-length", "64", "--json"};
+        List<String> words = new ArrayList<>(List.of("quantize", MODEL, out(), "--calibration", "stories"));
+        words.addAll(List.of(few));
+
+        Invocation run = Invocation.of(words.toArray(String[]::new));
+
+        assertEquals(0, run.status(), run.err());
+        assertEquals("", run.err());
+        JsonNode told = run.events().getFirst().path("calibration");
+        assertEquals("calibration.txt", told.path("text").asText());
+        assertEquals(64, told.path("used_tokens").asInt());
+        assertEquals(
+                told.path("text_tokens").asInt() - 64,
+                told.path("dropped_tokens").asInt());
+        // One text has one hash: the file's, in what is said and in what is written.
+        String hash = Text.read(Path.of(MODEL, "calibration.txt")).sha256();
+        assertEquals(hash, told.path("text_sha256").asText());
+        assertEquals(Optional.of(hash), QuantizationReport.calibrationText(folder.resolve("out")));
+    }
+
+    @Test
+    void calibratesOnDocumentsInLines() throws IOException {
+        Path lines = Files.createTempFile("documents", ".jsonl");
+        Files.writeString(lines, "{\"text\": \"Once upon a time there was a cat who liked to sing.\"}\n".repeat(30));
+        Invocation run = Invocation.of(
+                "quantize",
+                MODEL,
+                out(),
+                "--calibration",
+                lines.toString(),
+                "--calibration-windows",
+                "2",
+                "--calibration-length",
+                "64");
+        assertEquals(0, run.status(), run.err());
+        assertTrue(run.out().contains(".jsonl · 30 documents · 2 × 64 = 128 of "), run.out());
+
+        Files.writeString(lines, "{\"messages\": [{\"role\": \"user\", \"content\": \"Tell me.\"}]}\n".repeat(40));
+        Files.move(folder.resolve("out"), folder.resolve("kept"));
+        run = Invocation.of(
+                "quantize",
+                MODEL,
+                out(),
+                "--calibration",
+                lines.toString(),
+                "--calibration-windows",
+                "1",
+                "--calibration-length",
+                "64");
+        assertEquals(0, run.status(), run.err());
+        assertTrue(run.out().contains(".jsonl · 40 documents · 1 × 64 = 64 of "), run.out());
+        Files.delete(lines);
     }
 
     @Test
