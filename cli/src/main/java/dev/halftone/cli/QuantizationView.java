@@ -11,12 +11,14 @@ import dev.halftone.core.quantize.QuantizationListener;
 import dev.halftone.core.quantize.QuantizationPlan;
 import dev.halftone.core.quantize.QuantizationReport;
 import dev.halftone.core.quantize.Resumption;
+import dev.halftone.core.quantize.TimeEstimate;
 import dev.halftone.core.weight.QuantizationScheme;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.OptionalLong;
+import java.util.function.Function;
 import java.util.stream.Collectors;
 
 /// Shows a quantization: the plan first, a row for each linear, a summary.
@@ -24,8 +26,11 @@ final class QuantizationView implements QuantizationListener {
     private final Console console;
     private final Path out;
     private final boolean force;
+    private final boolean keeps;
+    private Function<QuantizationPlan, TimeEstimate> clock;
     private String textName = "";
     private int documents;
+    private long missingDisk;
     private QuantizationPlan plan;
     private Progress progress;
     private int done;
@@ -34,10 +39,12 @@ final class QuantizationView implements QuantizationListener {
     private Path keptIn; // null while nothing is kept
 
     /// @param force whether to go on when the plan needs more memory than there is
-    QuantizationView(Console console, Path out, boolean force) {
+    /// @param keeps whether progress is kept on the disk
+    QuantizationView(Console console, Path out, boolean force, boolean keeps) {
         this.console = console;
         this.out = out;
         this.force = force;
+        this.keeps = keeps;
     }
 
     /// Names the text.
@@ -48,9 +55,15 @@ final class QuantizationView implements QuantizationListener {
         documents = count;
     }
 
+    /// Has the time estimated when the plan is there.
+    void estimatesTime(Function<QuantizationPlan, TimeEstimate> newClock) {
+        clock = newClock;
+    }
+
     @Override
     public void planned(QuantizationPlan agreed) {
         plan = agreed;
+        TimeEstimate time = clock.apply(plan);
         QuantizationScheme scheme = plan.recipe().scheme();
         long memory = plan.memory().total();
         long free = Machine.availableMemory();
@@ -82,11 +95,28 @@ final class QuantizationView implements QuantizationListener {
         String parts = plan.memory().parts().entrySet().stream()
                 .map(part -> part.getKey() + " " + Figures.bytes(part.getValue()))
                 .collect(Collectors.joining(" + "));
-        console.line(console.bold("Memory") + " " + Figures.bytes(memory) + " = " + parts + "  (free "
-                + Figures.bytes(free) + ")");
-        console.line(console.bold("Disk") + "   " + Figures.bytes(plan.writtenBytes()) + "  (free "
-                + Figures.bytes(freeDisk()) + ")");
-        planEvent(free);
+        console.line(Figures.format(
+                "%s %s = %s  (free %s); %s with the pages of the files, which count while there is room",
+                console.bold("Memory"),
+                Figures.bytes(memory),
+                parts,
+                Figures.bytes(free),
+                Figures.bytes(plan.memory().resident())));
+        long progressBytes = keeps ? plan.progressBytes() : 0;
+        long disk = plan.fileBytes() + progressBytes;
+        long freeDisk = freeDisk();
+        console.line(Figures.format(
+                "%s   %s = output %s + progress %s  (free %s)",
+                console.bold("Disk"),
+                Figures.bytes(disk),
+                Figures.bytes(plan.fileBytes()),
+                Figures.bytes(progressBytes),
+                Figures.bytes(freeDisk)));
+        console.line(Figures.format(
+                "%s   about %s by the speed of this machine now",
+                console.bold("Time"), Figures.duration(time.total())));
+        planEvent(free, disk, freeDisk, time);
+        missingDisk = disk - freeDisk;
         if (memory > free && !force) {
             throw new HalftoneException(
                     Kind.RESOURCES,
@@ -96,6 +126,22 @@ final class QuantizationView implements QuantizationListener {
                             ? "end other programs, or --force"
                             : "fewer --calibration-windows, a smaller --calibration-length, or --force");
         }
+    }
+
+    /// Shows a plan that is not carried out, and refuses it where the run would be refused.
+    void plannedOnly(QuantizationPlan agreed) {
+        planned(agreed);
+        if (missingDisk > 0) {
+            throw new HalftoneException(
+                    Kind.RESOURCES,
+                    "not enough disk for this run",
+                    Figures.bytes(missingDisk) + " are missing",
+                    keeps ? "free that much, another disk, or --no-resume" : "free that much, or another disk");
+        }
+    }
+
+    @Override
+    public void started() {
         console.line(Figures.format(
                 "%n%5s  %-10s %8s %10s %8s %7s", "layer", "module", "damping", "rel.error", "vs rtn", "sec"));
         progress = console.progress("Quantizing");
@@ -109,7 +155,7 @@ final class QuantizationView implements QuantizationListener {
         }
     }
 
-    private void planEvent(long free) {
+    private void planEvent(long free, long disk, long freeDisk, TimeEstimate time) {
         console.event("plan", fields -> {
             QuantizationScheme scheme = plan.recipe().scheme();
             fields.put("architecture", plan.config().family().architecture())
@@ -123,7 +169,12 @@ final class QuantizationView implements QuantizationListener {
                     .put("symmetric", scheme.symmetric())
                     .put("memory_bytes", plan.memory().total())
                     .put("free_memory_bytes", free)
-                    .put("disk_bytes", plan.writtenBytes());
+                    .put("resident_bytes", plan.memory().resident())
+                    .put("disk_bytes", disk)
+                    .put("free_disk_bytes", freeDisk)
+                    .put("seconds", time.total());
+            ObjectNode parts = fields.putObject("memory_parts");
+            plan.memory().parts().forEach(parts::put);
             putCalibration(fields, plan.calibration());
         });
     }

@@ -13,6 +13,7 @@ import dev.halftone.core.quantize.OutputOptions;
 import dev.halftone.core.quantize.QuantizationRun;
 import dev.halftone.core.quantize.Recipe;
 import dev.halftone.core.quantize.Resume;
+import dev.halftone.core.quantize.TimeEstimate;
 import dev.halftone.core.quantize.WeightQuantizer;
 import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.eval.CalibrationText;
@@ -86,6 +87,9 @@ final class QuantizeCommand implements Command {
     @Option(names = "--force", description = "Start even if the memory estimate says no.")
     boolean force;
 
+    @Option(names = "--dry-run", description = "Print the plan, with memory, disk and time, and stop.")
+    boolean dryRun;
+
     @Option(names = "--shard-size", paramLabel = "SIZE", description = "Of one file, as in 2GB. Default: 5GB.")
     String shardSize;
 
@@ -115,13 +119,18 @@ final class QuantizeCommand implements Command {
         }
         QuantizationScheme scheme = SchemeOptions.scheme(bits, groupSize, !asymmetric, config);
         Recipe recipe = new Recipe(quantizer, scheme, GptqLayout.v1(scheme));
-        view = new QuantizationView(console, out, force);
+        view = new QuantizationView(console, out, force, !noResume);
         Calibration shown = quantizer.needsMoments() ? calibration(config, console) : null;
         if (shown == null && calibration != null) {
             console.note("note: " + chosen.word() + " looks at no text; --calibration is not used");
         }
         try (Backend backend = Backends.open(console)) {
             QuantizationRun run = new QuantizationRun(model, out, recipe, shown, backend, options);
+            view.estimatesTime(plan -> TimeEstimate.of(plan, backend));
+            if (dryRun) {
+                view.plannedOnly(run.plan());
+                return 0;
+            }
             interruption.whenRequested(run::cancel);
             run.run(view);
         }

@@ -56,6 +56,48 @@ class QuantizeCommandTest {
     }
 
     @Test
+    void aDryRunPrintsThePlanAndWritesNothing() throws IOException {
+        Invocation run = Invocation.of("quantize", MODEL, out(), "--method", "rtn", "--dry-run");
+        assertEquals(0, run.status(), run.err());
+        List<String> words =
+                run.out().lines().map(line -> line.replaceAll(" .*", "")).toList();
+        assertEquals(List.of("Plan", "Method", "Memory", "Disk", "Time"), words, run.out());
+
+        JsonNode plan = Invocation.of(
+                        "quantize",
+                        MODEL,
+                        out(),
+                        "--calibration-windows",
+                        "2",
+                        "--dry-run",
+                        "--json",
+                        "--shard-size",
+                        "3MB")
+                .last();
+        assertEquals("plan", plan.path("event").asText());
+        assertTrue(plan.path("seconds").asDouble() > 0, plan.toString());
+        assertTrue(
+                plan.path("resident_bytes").asLong() > plan.path("memory_bytes").asLong());
+        // 2 windows of 1024 tokens of 256 float32 numbers, before and after a block.
+        long progress = 2 * 2 * 1024 * 256 * 4;
+        assertTrue(plan.path("disk_bytes").asLong() > progress + 3_000_000, plan.toString());
+        assertTrue(plan.path("disk_bytes").asLong() < progress + 5_000_000, plan.toString());
+        try (var left = Files.list(folder)) {
+            assertEquals(List.of(), left.toList());
+        }
+    }
+
+    @Test
+    void aDryRunIsRefusedLikeTheRunItself() throws IOException {
+        Path taken = Files.createDirectory(folder.resolve("out"));
+        Files.writeString(taken.resolve("mine"), "");
+
+        Invocation run = Invocation.of("quantize", MODEL, out(), "--method", "rtn", "--dry-run");
+
+        assertEquals(9, run.status(), run.err());
+    }
+
+    @Test
     void saysOnlyWhatWasWrittenUnderQ() {
         Invocation run = Invocation.of("quantize", MODEL, out(), "--method", "rtn", "-q");
         assertEquals(0, run.status(), run.err());

@@ -120,26 +120,36 @@ public record QuantizationPlan(
                 specs.addAll(replaced);
             }
         }
+        long sourceBytes = checkpoint.tensors().values().stream()
+                .mapToLong(tensor -> tensor.data().byteSize())
+                .sum();
+        long writtenBytes = specs.stream().mapToLong(TensorSpec::bytes).sum();
+        Calibration.Facts facts = shown == null ? null : shown.facts();
         return new QuantizationPlan(
                 checkpoint.directory().toRealPath().getFileName().toString(),
                 config,
                 recipe,
-                shown == null ? null : shown.facts(),
+                facts,
                 linears,
                 specs,
                 shardBytes,
                 checkpoint.tensors().values().stream()
                         .mapToLong(Tensor::elements)
                         .sum(),
-                checkpoint.tensors().values().stream()
-                        .mapToLong(tensor -> tensor.data().byteSize())
-                        .sum(),
-                specs.stream().mapToLong(TensorSpec::bytes).sum(),
+                sourceBytes,
+                writtenBytes,
                 packed.values().stream()
                         .flatMap(List::stream)
                         .mapToLong(TensorSpec::bytes)
                         .sum(),
-                MemoryEstimate.of(config, linears, recipe.scheme(), shown == null ? null : shown.facts()));
+                MemoryEstimate.of(
+                        config,
+                        linears,
+                        recipe,
+                        facts,
+                        sourceBytes,
+                        writtenBytes,
+                        Runtime.getRuntime().totalMemory()));
     }
 
     private static void requireDense(Checkpoint checkpoint, LinearWeights weights) {
