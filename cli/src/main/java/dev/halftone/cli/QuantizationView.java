@@ -31,6 +31,7 @@ final class QuantizationView implements QuantizationListener {
     private String textName = "";
     private int documents;
     private long missingDisk;
+    private String products; // null if there is but one way
     private QuantizationPlan plan;
     private Progress progress;
     private int done;
@@ -53,6 +54,11 @@ final class QuantizationView implements QuantizationListener {
     void calibratesOn(String name, int count) {
         textName = name;
         documents = count;
+    }
+
+    /// Says in the plan what multiplies.
+    void multipliesBy(String newProducts) {
+        products = newProducts;
     }
 
     /// Has the time estimated when the plan is there.
@@ -106,15 +112,18 @@ final class QuantizationView implements QuantizationListener {
         long disk = plan.fileBytes() + progressBytes;
         long freeDisk = freeDisk();
         console.line(Figures.format(
-                "%s   %s = output %s + progress %s  (free %s)",
+                "%s   %s = output %s as %s + progress %s  (free %s)",
                 console.bold("Disk"),
                 Figures.bytes(disk),
                 Figures.bytes(plan.fileBytes()),
+                plan.recipe().layout().name(),
                 Figures.bytes(progressBytes),
                 Figures.bytes(freeDisk)));
         console.line(Figures.format(
-                "%s   about %s by the speed of this machine now",
-                console.bold("Time"), Figures.duration(time.total())));
+                "%s   about %s by the speed of this machine now%s",
+                console.bold("Time"),
+                Figures.duration(time.total()),
+                products == null ? "" : " · multiplied by " + products));
         planEvent(free, disk, freeDisk, time);
         missingDisk = disk - freeDisk;
         if (memory > free && !force) {
@@ -167,12 +176,14 @@ final class QuantizationView implements QuantizationListener {
             fields.put("bits", scheme.bits())
                     .put("group_size", scheme.groupSize())
                     .put("symmetric", scheme.symmetric())
+                    .put("layout", plan.recipe().layout().name())
                     .put("memory_bytes", plan.memory().total())
                     .put("free_memory_bytes", free)
                     .put("resident_bytes", plan.memory().resident())
                     .put("disk_bytes", disk)
                     .put("free_disk_bytes", freeDisk)
-                    .put("seconds", time.total());
+                    .put("seconds", time.total())
+                    .put("matmul", products);
             ObjectNode parts = fields.putObject("memory_parts");
             plan.memory().parts().forEach(parts::put);
             putCalibration(fields, plan.calibration());

@@ -30,6 +30,12 @@ public record CalibrationText(String content, int documents, String sha256) {
             .build()
             .reader();
 
+    /// Where the template of the model comes from, once it is needed.
+    public interface Template {
+        /// Empty if the model has none.
+        Optional<ChatTemplate> load() throws IOException;
+    }
+
     /// Reads a file by the form that its name tells.
     ///
     /// - `.jsonl`: an object on each line, `{"text": ...}`, or `{"messages": [{"role": ..., "content": ...}, ...]}`
@@ -40,7 +46,7 @@ public record CalibrationText(String content, int documents, String sha256) {
     ///
     /// @param template of the model, which conversations need
     /// @throws HalftoneException of kind INPUT naming the line that is neither
-    public static CalibrationText read(Path file, Optional<ChatTemplate> template) throws IOException {
+    public static CalibrationText read(Path file, Template template) throws IOException {
         String name = file.getFileName().toString();
         if (!name.endsWith(JSON_LINES)) {
             Text text = name.endsWith(ROWS) ? Text.readRows(file) : Text.read(file);
@@ -50,6 +56,7 @@ public record CalibrationText(String content, int documents, String sha256) {
         StringBuilder content = new StringBuilder();
         int documents = 0;
         int number = 0;
+        ChatTemplate form = null;
         for (String line : lines.content().lines().toList()) {
             number++;
             if (line.isBlank()) {
@@ -57,7 +64,8 @@ public record CalibrationText(String content, int documents, String sha256) {
             }
             JsonNode document = parse(line, file, number);
             if (document.path("messages").isArray()) {
-                content.append(render(document, template, file, number));
+                form = form == null ? load(template, file, number) : form;
+                content.append(render(document, form, file, number));
             } else if (document.path("text").isTextual()) {
                 content.append(content.isEmpty() ? "" : "\n\n")
                         .append(document.get("text").textValue());
@@ -77,13 +85,17 @@ public record CalibrationText(String content, int documents, String sha256) {
         }
     }
 
-    private static String render(JsonNode document, Optional<ChatTemplate> template, Path file, int number) {
-        ChatTemplate form = template.orElseThrow(() -> fault(
-                file,
-                number,
-                "holds a conversation, and the model has no chat template",
-                "neither chat_template.jinja nor chat_template in tokenizer_config.json",
-                null));
+    private static ChatTemplate load(Template template, Path file, int number) throws IOException {
+        return template.load()
+                .orElseThrow(() -> fault(
+                        file,
+                        number,
+                        "holds a conversation, and the model has no chat template",
+                        "neither chat_template.jinja nor chat_template in tokenizer_config.json",
+                        null));
+    }
+
+    private static String render(JsonNode document, ChatTemplate form, Path file, int number) {
         try {
             return form.render(((ObjectNode) document).put("add_generation_prompt", false));
         } catch (HalftoneException e) {

@@ -28,7 +28,7 @@ class CalibrationTextTest {
     Path folder;
 
     private CalibrationText read(String name, String content, Optional<ChatTemplate> template) throws IOException {
-        return CalibrationText.read(Files.writeString(folder.resolve(name), content), template);
+        return CalibrationText.read(Files.writeString(folder.resolve(name), content), () -> template);
     }
 
     @Test
@@ -74,7 +74,8 @@ class CalibrationTextTest {
         assertEquals(expected, read("abc.txt", "abc", TEMPLATE).sha256());
         Path lines = Files.writeString(folder.resolve("b.jsonl"), "{\"text\": \"abc\"}");
         assertEquals(
-                Text.read(lines).sha256(), CalibrationText.read(lines, TEMPLATE).sha256());
+                Text.read(lines).sha256(),
+                CalibrationText.read(lines, () -> TEMPLATE).sha256());
     }
 
     @ParameterizedTest

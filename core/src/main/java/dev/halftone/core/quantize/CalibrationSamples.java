@@ -23,6 +23,7 @@ import java.nio.ByteOrder;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Consumer;
 import java.util.stream.IntStream;
 import java.util.zip.CRC32C;
 
@@ -33,6 +34,8 @@ import java.util.zip.CRC32C;
 final class CalibrationSamples implements AutoCloseable {
     /// Tokens that are run at once: enough to keep a matrix product busy, few enough for the scratch to be small.
     private static final int ROWS = 2048;
+    /// Rows of hidden states that are compared on the host at a time.
+    private static final int DIFFERENCE_ROWS = 256;
 
     private final Backend backend;
     private final LlamaConfig config;
@@ -167,8 +170,15 @@ final class CalibrationSamples implements AutoCloseable {
     /// the first, and accumulates them. The linears that stand between the two must have been bound.
     ///
     /// @param statistics receive the inputs; null if nobody needs them
+    /// @param twin       the same windows in the float model, at the same site already, to be shown beside these;
+    ///                   null if nobody needs them
     /// @param afterBatch run after each of the [#batches]
-    void advance(DecoderBlock block, InputSite site, InputStatistics statistics, Runnable afterBatch) {
+    void advance(
+            DecoderBlock block,
+            InputSite site,
+            InputStatistics statistics,
+            CalibrationSamples twin,
+            Runnable afterBatch) {
         int width = site.width(config);
         for (int first = 0; first < facts.samples(); first += windowsAtOnce) {
             int windows = Math.min(windowsAtOnce, facts.samples() - first);
@@ -194,10 +204,63 @@ final class CalibrationSamples implements AutoCloseable {
                 }
             }
             if (statistics != null) {
-                statistics.add(output);
+                show(statistics, output, firstRow, twin);
             }
             backend.copy(output, input);
             afterBatch.run();
+        }
+    }
+
+    /// Hands out the inputs that [#advance] has just computed, `[length, width]` for each window.
+    ///
+    /// @param width of the site
+    void forEachWindow(int width, Consumer<Matrix> visitor) {
+        for (int sample = 0; sample < facts.samples(); sample++) {
+            visitor.accept(inputs.view(sample * facts.length(), facts.length(), 0, width));
+        }
+    }
+
+    /// Accumulates the inputs that [#advance] has just computed, rounded.
+    ///
+    /// @param twin as in [#advance]
+    void showRounded(RoundedInputs rounding, InputStatistics statistics, CalibrationSamples twin) {
+        int width = statistics.width();
+        for (int first = 0; first < facts.samples(); first += windowsAtOnce) {
+            int firstRow = first * facts.length();
+            int rows = Math.min(windowsAtOnce, facts.samples() - first) * facts.length();
+            Matrix rounded = next.view(0, rows, 0, width);
+            rounding.round(inputs.view(firstRow, rows, 0, width), rounded);
+            show(statistics, rounded, firstRow, twin);
+        }
+    }
+
+    private void show(InputStatistics statistics, Matrix input, int firstRow, CalibrationSamples twin) {
+        if (twin == null) {
+            statistics.add(input);
+            return;
+        }
+        int rows = input.rows();
+        statistics.add(input, twin.inputs.view(firstRow, rows, 0, input.columns()));
+        if (statistics.wantsStates()) {
+            addStates(statistics, input, hidden.rows(firstRow, rows), twin.hidden.rows(firstRow, rows));
+        }
+    }
+
+    private void addStates(InputStatistics statistics, Matrix input, Matrix states, Matrix floatStates) {
+        int width = config.hidden();
+        float[] own = new float[Math.min(DIFFERENCE_ROWS, states.rows()) * width];
+        float[] meant = new float[own.length];
+        try (Matrix difference = backend.allocate(own.length / width, width)) {
+            for (int first = 0; first < states.rows(); first += DIFFERENCE_ROWS) {
+                int count = Math.min(DIFFERENCE_ROWS, states.rows() - first);
+                backend.copyOut(states.rows(first, count), own, 0);
+                backend.copyOut(floatStates.rows(first, count), meant, 0);
+                for (int i = 0; i < count * width; i++) {
+                    meant[i] -= own[i];
+                }
+                backend.copyIn(meant, 0, difference.rows(0, count));
+                statistics.addStates(input.rows(first, count), difference.rows(0, count));
+            }
         }
     }
 

@@ -63,13 +63,19 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
             if (!recipe.transforms().isEmpty()) {
                 Calibration.Facts probed = FoldSearch.probed(calibration);
                 forward += forward(config, probed) + samples(config, probed);
-                // The float block beside the quantized one, and one of its sites rewritten in float32.
-                block += 2 * parameters(linears) + 4 * largest(linears);
+                // The float block, and in float32 the linears of one site.
+                block += 6 * parameters(linears);
+            }
+            if (recipe.needsFloatTwin()) {
+                forward += forward(config, calibration) + samples(config, calibration);
+                block += 2 * parameters(linears);
             }
             parts.put("forward pass", forward);
             parts.put("block", block);
             // A slab of inputs packed for the product, and a strip of the factor.
-            parts.put("moments, factor and working copy", moments(linears) + 4 * (384 + BLOCK) * widest(linears));
+            parts.put(
+                    "moments, factor and working copy",
+                    moments(linears, recipe.needsFloatTwin()) + 4 * (384 + BLOCK) * widest(linears));
         }
         // Packed by the layout, in the file's form and on its way there.
         parts.put("packing", 2 * bits * largest(linears) / 8);
@@ -121,11 +127,16 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
                 .sum();
     }
 
-    /// The site at which moments, their factor and a float32 copy of the weight are largest together.
-    private static long moments(List<LinearTask> linears) {
+    /// The site at which moments, their factor and a float32 copy of the weight are largest together. A float twin
+    /// adds the drift, what it shifts the weight by, their product on the way, and another copy of the weight.
+    private static long moments(List<LinearTask> linears, boolean twin) {
+        int squares = twin ? 5 : 2;
+        int copies = twin ? 4 : 1;
         return linears.stream()
                 .mapToLong(linear -> Float.BYTES
-                        * (2L * linear.inputs() * linear.inputs() + linear.parameters() + BLOCK * linear.outputs()))
+                        * (squares * (long) linear.inputs() * linear.inputs()
+                                + copies * linear.parameters()
+                                + BLOCK * linear.outputs()))
                 .max()
                 .orElse(0);
     }

@@ -70,7 +70,8 @@ public record QuantizationPlan(
     /// Most that a run keeps beside the model, for a later run to go on with: the hidden states of all samples, and
     /// while they take the place of the ones before, both.
     public long progressBytes() {
-        return calibration == null ? 0 : 2 * CalibrationSamples.savedBytes(config, calibration);
+        int runs = recipe.needsFloatTwin() ? 2 : 1;
+        return calibration == null ? 0 : 2L * runs * CalibrationSamples.savedBytes(config, calibration);
     }
 
     /// The linears of `layer`.

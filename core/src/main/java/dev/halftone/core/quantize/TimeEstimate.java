@@ -28,14 +28,15 @@ public record TimeEstimate(double forward, double moments, double codes, double 
     private static final int COLUMNS = 1024;
     private static final int HASHED = 4 << 20;
     private static final int PIECES = 64;
-    private static final long BUDGET = 250_000_000L;
-    private static final int LEAST_REPETITIONS = 3;
+    private static final long SHORTEST = 100_000_000L;
+    private static final long LONGEST = 1_500_000_000L;
+    private static final int PATIENCE = 4;
 
     public double total() {
         return forward + moments + codes + bytes;
     }
 
-    /// Measures for about a second and a half.
+    /// Measures for one to four seconds.
     public static TimeEstimate of(QuantizationPlan plan, Backend backend) {
         Work work = Work.of(plan);
         double hashes = work.alone() * secondsPerUnit(HASHED, () -> hash(0, PIECES))
@@ -80,8 +81,15 @@ public record TimeEstimate(double forward, double moments, double codes, double 
                     quantizer.quantize("probe", weight, scheme, null, backend);
                     return;
                 }
-                try (InputStatistics statistics = new InputStatistics(columns, backend)) {
-                    statistics.add(x);
+                boolean twin = plan.recipe().needsFloatTwin();
+                try (InputStatistics statistics = twin
+                        ? InputStatistics.withFloatInputs(columns, 0, backend)
+                        : new InputStatistics(columns, backend)) {
+                    if (twin) {
+                        statistics.add(x, x);
+                    } else {
+                        statistics.add(x);
+                    }
                     quantizer.quantize("probe", weight, scheme, statistics, backend);
                 }
             });
@@ -96,15 +104,18 @@ public record TimeEstimate(double forward, double moments, double codes, double 
         }
     }
 
-    /// The fastest of some repetitions: the first ones are slow until the code is compiled.
+    /// The fastest of as many repetitions as it takes until none is faster any more: the first ones are slow, since
+    /// their code is not compiled yet.
     private static double secondsPerUnit(double units, Runnable piece) {
         long best = Long.MAX_VALUE;
         long begin = System.nanoTime();
         long now = begin;
-        for (int i = 0; i < LEAST_REPETITIONS || now - begin < BUDGET; i++) {
+        int sinceBest = 0;
+        while (sinceBest < PATIENCE && now - begin < LONGEST || now - begin < SHORTEST) {
             long before = now;
             piece.run();
             now = System.nanoTime();
+            sinceBest = now - before < 0.95 * best ? 0 : sinceBest + 1;
             best = Math.min(best, now - before);
         }
         return best / 1e9 / units;
@@ -142,7 +153,8 @@ public record TimeEstimate(double forward, double moments, double codes, double 
             double codes = 0;
             for (LinearTask linear : plan.linears()) {
                 boolean first = linear.linear().equals(linear.site().linears().getFirst());
-                codes += codes(linear.outputs(), linear.inputs(), first, plan.calibration() != null);
+                boolean watches = plan.recipe().quantizer().needsMoments();
+                codes += codes(linear.outputs(), linear.inputs(), first, watches);
             }
             double forward = 0;
             double moments = 0;
@@ -153,9 +165,18 @@ public record TimeEstimate(double forward, double moments, double codes, double 
                 // Scores and their sums over the keys before a token, half of the window on average.
                 double queries = (double) plan.config().heads() * plan.config().headSize();
                 forward += 2 * tokens * plan.calibration().length() * queries * layers;
+                boolean twin = plan.recipe().needsFloatTwin();
+                // The transforms look at some of the windows, once more.
+                double looks = plan.recipe().transforms().isEmpty()
+                        ? 0
+                        : FoldSearch.probed(plan.calibration()).tokens() / tokens;
+                forward *= 1 + (twin ? 1 : 0) + looks;
                 for (InputSite site : InputSite.values()) {
                     double width = site.width(plan.config());
-                    moments += layers * tokens * width * width;
+                    double square = layers * tokens * width * width;
+                    moments += square * ((plan.recipe().quantizer().needsMoments() ? 1 : 0) + looks);
+                    // Float inputs times these inputs have no symmetry.
+                    forward += twin ? 2 * square : 0;
                 }
             }
             double restored = (double) Float.BYTES * plan.quantizedParameters();
