@@ -11,12 +11,14 @@ import dev.halftone.core.quantize.QuantizationListener;
 import dev.halftone.core.quantize.QuantizationPlan;
 import dev.halftone.core.quantize.QuantizationReport;
 import dev.halftone.core.quantize.Resumption;
+import dev.halftone.core.quantize.TimeEstimate;
 import dev.halftone.core.weight.QuantizationScheme;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.OptionalLong;
+import java.util.function.Function;
 import java.util.stream.Collectors;
 
 /// Shows a quantization: the plan first, a row for each linear, a summary.
@@ -24,8 +26,12 @@ final class QuantizationView implements QuantizationListener {
     private final Console console;
     private final Path out;
     private final boolean force;
+    private final boolean keeps;
+    private Function<QuantizationPlan, TimeEstimate> clock;
     private String textName = "";
-    private String textSha256 = "";
+    private int documents;
+    private long missingDisk;
+    private String products; // null if there is but one way
     private QuantizationPlan plan;
     private Progress progress;
     private int done;
@@ -34,21 +40,36 @@ final class QuantizationView implements QuantizationListener {
     private Path keptIn; // null while nothing is kept
 
     /// @param force whether to go on when the plan needs more memory than there is
-    QuantizationView(Console console, Path out, boolean force) {
+    /// @param keeps whether progress is kept on the disk
+    QuantizationView(Console console, Path out, boolean force, boolean keeps) {
         this.console = console;
         this.out = out;
         this.force = force;
+        this.keeps = keeps;
     }
 
-    /// Names the text, by the hash of its file.
-    void calibratesOn(String name, String sha256) {
+    /// Names the text.
+    ///
+    /// @param count documents that it was made of
+    void calibratesOn(String name, int count) {
         textName = name;
-        textSha256 = sha256;
+        documents = count;
+    }
+
+    /// Says in the plan what multiplies.
+    void multipliesBy(String newProducts) {
+        products = newProducts;
+    }
+
+    /// Has the time estimated when the plan is there.
+    void estimatesTime(Function<QuantizationPlan, TimeEstimate> newClock) {
+        clock = newClock;
     }
 
     @Override
     public void planned(QuantizationPlan agreed) {
         plan = agreed;
+        TimeEstimate time = clock.apply(plan);
         QuantizationScheme scheme = plan.recipe().scheme();
         long memory = plan.memory().total();
         long free = Machine.availableMemory();
@@ -66,23 +87,45 @@ final class QuantizationView implements QuantizationListener {
         Calibration.Facts facts = plan.calibration();
         if (facts != null) {
             console.line(Figures.format(
-                    "%s   %s · %d × %d = %d tokens of %d · sha256 %s…",
+                    "%s   %s%s · %d × %d = %d of %d tokens, %d dropped · sha256 %s…",
                     console.bold("Text"),
                     Printable.line(textName),
+                    documents == 1 ? "" : " · " + documents + " documents",
                     facts.samples(),
                     facts.length(),
                     facts.tokens(),
                     facts.textTokens(),
-                    textSha256.substring(0, 12)));
+                    facts.dropped(),
+                    facts.textSha256().substring(0, 12)));
         }
         String parts = plan.memory().parts().entrySet().stream()
                 .map(part -> part.getKey() + " " + Figures.bytes(part.getValue()))
                 .collect(Collectors.joining(" + "));
-        console.line(console.bold("Memory") + " " + Figures.bytes(memory) + " = " + parts + "  (free "
-                + Figures.bytes(free) + ")");
-        console.line(console.bold("Disk") + "   " + Figures.bytes(plan.writtenBytes()) + " as "
-                + plan.recipe().layout().name() + "  (free " + Figures.bytes(freeDisk()) + ")");
-        planEvent(free);
+        console.line(Figures.format(
+                "%s %s = %s  (free %s); %s with the pages of the files, which count while there is room",
+                console.bold("Memory"),
+                Figures.bytes(memory),
+                parts,
+                Figures.bytes(free),
+                Figures.bytes(plan.memory().resident())));
+        long progressBytes = keeps ? plan.progressBytes() : 0;
+        long disk = plan.fileBytes() + progressBytes;
+        long freeDisk = freeDisk();
+        console.line(Figures.format(
+                "%s   %s = output %s as %s + progress %s  (free %s)",
+                console.bold("Disk"),
+                Figures.bytes(disk),
+                Figures.bytes(plan.fileBytes()),
+                plan.recipe().layout().name(),
+                Figures.bytes(progressBytes),
+                Figures.bytes(freeDisk)));
+        console.line(Figures.format(
+                "%s   about %s by the speed of this machine now%s",
+                console.bold("Time"),
+                Figures.duration(time.total()),
+                products == null ? "" : " · multiplied by " + products));
+        planEvent(free, disk, freeDisk, time);
+        missingDisk = disk - freeDisk;
         if (memory > free && !force) {
             throw new HalftoneException(
                     Kind.RESOURCES,
@@ -92,6 +135,22 @@ final class QuantizationView implements QuantizationListener {
                             ? "end other programs, or --force"
                             : "fewer --calibration-windows, a smaller --calibration-length, or --force");
         }
+    }
+
+    /// Shows a plan that is not carried out, and refuses it where the run would be refused.
+    void plannedOnly(QuantizationPlan agreed) {
+        planned(agreed);
+        if (missingDisk > 0) {
+            throw new HalftoneException(
+                    Kind.RESOURCES,
+                    "not enough disk for this run",
+                    Figures.bytes(missingDisk) + " are missing",
+                    keeps ? "free that much, another disk, or --no-resume" : "free that much, or another disk");
+        }
+    }
+
+    @Override
+    public void started() {
         console.line(Figures.format(
                 "%n%5s  %-10s %8s %10s %8s %7s", "layer", "module", "damping", "rel.error", "vs rtn", "sec"));
         progress = console.progress("Quantizing");
@@ -105,7 +164,7 @@ final class QuantizationView implements QuantizationListener {
         }
     }
 
-    private void planEvent(long free) {
+    private void planEvent(long free, long disk, long freeDisk, TimeEstimate time) {
         console.event("plan", fields -> {
             QuantizationScheme scheme = plan.recipe().scheme();
             fields.put("architecture", plan.config().family().architecture())
@@ -120,7 +179,13 @@ final class QuantizationView implements QuantizationListener {
                     .put("layout", plan.recipe().layout().name())
                     .put("memory_bytes", plan.memory().total())
                     .put("free_memory_bytes", free)
-                    .put("disk_bytes", plan.writtenBytes());
+                    .put("resident_bytes", plan.memory().resident())
+                    .put("disk_bytes", disk)
+                    .put("free_disk_bytes", freeDisk)
+                    .put("seconds", time.total())
+                    .put("matmul", products);
+            ObjectNode parts = fields.putObject("memory_parts");
+            plan.memory().parts().forEach(parts::put);
             putCalibration(fields, plan.calibration());
         });
     }
@@ -137,9 +202,12 @@ final class QuantizationView implements QuantizationListener {
         }
         fields.putObject("calibration")
                 .put("text", textName)
-                .put("text_sha256", textSha256)
+                .put("text_sha256", facts.textSha256())
+                .put("documents", documents)
                 .put("windows", facts.samples())
                 .put("length", facts.length())
+                .put("used_tokens", facts.tokens())
+                .put("dropped_tokens", facts.dropped())
                 .put("text_tokens", facts.textTokens());
     }
 

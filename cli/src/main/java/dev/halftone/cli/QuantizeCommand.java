@@ -5,6 +5,7 @@ import dev.halftone.core.HalftoneException.Kind;
 import dev.halftone.core.checkpoint.Checkpoint;
 import dev.halftone.core.compute.Backend;
 import dev.halftone.core.layout.PackedLayout;
+import dev.halftone.core.model.ChatTemplate;
 import dev.halftone.core.model.LlamaConfig;
 import dev.halftone.core.model.Tokenizer;
 import dev.halftone.core.quantize.Calibration;
@@ -12,7 +13,8 @@ import dev.halftone.core.quantize.OutputOptions;
 import dev.halftone.core.quantize.QuantizationRun;
 import dev.halftone.core.quantize.Recipe;
 import dev.halftone.core.quantize.Resume;
-import dev.halftone.eval.Text;
+import dev.halftone.core.quantize.TimeEstimate;
+import dev.halftone.eval.CalibrationText;
 import dev.halftone.runtime.cpu.CpuBackend;
 import dev.halftone.runtime.cpu.ProductMode;
 import java.io.IOException;
@@ -31,6 +33,7 @@ import picocli.CommandLine.Parameters;
         sortOptions = false)
 final class QuantizeCommand implements Command {
     private static final int USUAL_LENGTH = 2048;
+    private static final String STORIES = "stories";
     private static final int USUAL_BITS = 4;
 
     @Parameters(index = "0", paramLabel = "MODEL", description = "Folder of the float model.")
@@ -101,9 +104,8 @@ final class QuantizeCommand implements Command {
     @Option(
             names = "--calibration",
             paramLabel = "FILE",
-            description =
-                    "UTF-8 text that the method watches the model read; rows of WikiText's .raw files are joined by"
-                            + " blank lines. Default: a text of little stories.")
+            description = "What the method watches the model read: text, WikiText's .raw, .jsonl of {\"text\"} or"
+                    + " {\"messages\"}, or stories, which come along. Default: stories.")
     Path calibration;
 
     @Option(names = "--calibration-windows", paramLabel = "N", description = "How many. Default: 32.")
@@ -151,6 +153,9 @@ final class QuantizeCommand implements Command {
             description = "What multiplies: vector, onednn, onednn-bf16 (rounds inputs) or auto. Default: vector.")
     String matmul;
 
+    @Option(names = "--dry-run", description = "Print the plan, with memory, disk and time, and stop.")
+    boolean dryRun;
+
     @Option(names = "--shard-size", paramLabel = "SIZE", description = "Of one file, as in 2GB. Default: 5GB.")
     String shardSize;
 
@@ -189,7 +194,7 @@ final class QuantizeCommand implements Command {
         }
         PackedLayout layout = options.layout(inputs.rounding().kind());
         Recipe recipe = chosen.recipe(settings, options.scheme(), layout, inputs.rounding());
-        view = new QuantizationView(console, out, force);
+        view = new QuantizationView(console, out, force, !noResume);
         Calibration shown = recipe.needsCalibration() ? calibration(config, console) : null;
         if (shown == null && calibration != null) {
             console.note("note: " + chosen.word() + " looks at no text; --calibration is not used");
@@ -197,10 +202,14 @@ final class QuantizeCommand implements Command {
         try (Backend backend = Backends.open(console, matmul, ProductMode.VECTOR)) {
             if (backend instanceof CpuBackend cpu) {
                 cpu.decideProducts();
-                console.line("multiplied by " + cpu.products());
-                console.event("matmul", fields -> fields.put("matmul", cpu.products()));
+                view.multipliesBy(cpu.products());
             }
             QuantizationRun run = new QuantizationRun(model, out, recipe, shown, backend, outputs);
+            view.estimatesTime(plan -> TimeEstimate.of(plan, backend));
+            if (dryRun) {
+                view.plannedOnly(run.plan());
+                return 0;
+            }
             interruption.whenRequested(run::cancel);
             run.run(view);
         }
@@ -215,16 +224,18 @@ final class QuantizeCommand implements Command {
 
     private Calibration calibration(LlamaConfig config, Console console) throws IOException {
         Path file = calibration;
-        if (file == null) {
+        if (file == null || file.equals(Path.of(STORIES))) {
             file = bundledText(console.environment().home());
+        }
+        if (calibration == null) {
             console.note("note: no --calibration; calibrating on the bundled stories. A text like those the model will"
                     + " meet does better");
         }
         int length = calibrationLength == null ? Math.min(USUAL_LENGTH, config.context()) : calibrationLength;
-        Text text = Text.readCalibration(file);
-        view.calibratesOn(file.getFileName().toString(), text.sha256());
+        CalibrationText text = CalibrationText.read(file, () -> ChatTemplate.of(model));
+        view.calibratesOn(file.getFileName().toString(), text.documents());
         try (Tokenizer tokenizer = Tokenizer.of(model)) {
-            return Calibration.of(text.content(), tokenizer.encode(text.content()), calibrationWindows, length);
+            return Calibration.ofHashed(text.sha256(), tokenizer.encode(text.content()), calibrationWindows, length);
         }
     }
 

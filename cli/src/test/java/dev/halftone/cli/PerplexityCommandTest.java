@@ -166,4 +166,23 @@ class PerplexityCommandTest {
         assertEquals(130, run.status());
         assertEquals("stopped", run.last().path("event").asText());
     }
+
+    @Test
+    void warnsWhenTheModelWasCalibratedOnTheTextThatItScores() {
+        String out = folder.resolve("out").toString();
+        String text = MODEL.resolve("calibration.txt").toString();
+        Invocation made = Invocation.of(
+                "quantize", MODEL.toString(), out, "--calibration-windows", "1", "--calibration-length", "64");
+        assertEquals(0, made.status(), made.err());
+
+        String[] few = {"--protocol", "plain", "--context", "32", "--windows", "1"};
+        List<String> words = new ArrayList<>(List.of("perplexity", out, "--text", text));
+        words.addAll(List.of(few));
+        Invocation same = Invocation.of(words.toArray(String[]::new));
+        words.set(3, TEXT);
+        Invocation other = Invocation.of(words.toArray(String[]::new));
+
+        assertTrue(same.err().contains("warning: the model was calibrated on this very text"), same.err());
+        assertEquals("", other.err());
+    }
 }

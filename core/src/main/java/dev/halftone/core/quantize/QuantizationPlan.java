@@ -121,21 +121,24 @@ public record QuantizationPlan(
                 specs.addAll(replaced);
             }
         }
+        long sourceBytes = checkpoint.tensors().values().stream()
+                .mapToLong(tensor -> tensor.data().byteSize())
+                .sum();
+        long writtenBytes = specs.stream().mapToLong(TensorSpec::bytes).sum();
+        Calibration.Facts facts = shown == null ? null : shown.facts();
         return new QuantizationPlan(
                 checkpoint.directory().toRealPath().getFileName().toString(),
                 config,
                 recipe,
-                shown == null ? null : shown.facts(),
+                facts,
                 linears,
                 specs,
                 shardBytes,
                 checkpoint.tensors().values().stream()
                         .mapToLong(Tensor::elements)
                         .sum(),
-                checkpoint.tensors().values().stream()
-                        .mapToLong(tensor -> tensor.data().byteSize())
-                        .sum(),
-                specs.stream().mapToLong(TensorSpec::bytes).sum(),
+                sourceBytes,
+                writtenBytes,
                 packed.values().stream()
                         .flatMap(List::stream)
                         .mapToLong(TensorSpec::bytes)
@@ -143,9 +146,11 @@ public record QuantizationPlan(
                 MemoryEstimate.of(
                         config,
                         linears,
-                        recipe.scheme(),
-                        !recipe.transforms().isEmpty(),
-                        shown == null ? null : shown.facts()));
+                        recipe,
+                        facts,
+                        sourceBytes,
+                        writtenBytes,
+                        Runtime.getRuntime().totalMemory()));
     }
 
     private static void requireDense(Checkpoint checkpoint, LinearWeights weights) {

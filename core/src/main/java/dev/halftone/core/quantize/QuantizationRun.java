@@ -2,6 +2,7 @@ package dev.halftone.core.quantize;
 
 import dev.halftone.core.HalftoneException;
 import dev.halftone.core.checkpoint.Checkpoint;
+import dev.halftone.core.checkpoint.CheckpointWriter;
 import dev.halftone.core.compute.Backend;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -62,6 +63,16 @@ public final class QuantizationRun {
         cancelled = true;
     }
 
+    /// What [#run] would do. Looks at headers only, and writes nothing.
+    ///
+    /// @throws HalftoneException if it cannot begin: model, recipe, calibration or target do not allow it
+    public QuantizationPlan plan() throws IOException {
+        CheckpointWriter.requireUntaken(target);
+        try (Checkpoint checkpoint = Checkpoint.open(source)) {
+            return QuantizationPlan.of(checkpoint, recipe, calibration, options.shardBytes());
+        }
+    }
+
     /// Does it all.
     ///
     /// @throws HalftoneException     if model, recipe, calibration, disk or numbers do not allow it; what can be
@@ -76,6 +87,7 @@ public final class QuantizationRun {
                 Fingerprint fingerprint = Fingerprint.of(checkpoint, plan, calibration, backend, () -> cancelled);
                 requireNotCancelled();
                 Resumption resumption = output.begin(fingerprint);
+                listener.started();
                 if (resumption.blocks() > 0) {
                     listener.resumed(resumption);
                 }

@@ -30,8 +30,7 @@ import java.util.stream.Stream;
 
 /// The output of a run: packed linears as they are done, then everything else, then a look at what was really written.
 final class QuantizedOutput implements AutoCloseable {
-    private static final String REPORT = "halftone.json";
-    private static final Set<String> REWRITTEN = Set.of("config.json", "quantize_config.json", REPORT);
+    private static final Set<String> REWRITTEN = Set.of("config.json", "quantize_config.json", QuantizationReport.FILE);
     /// Other forms of the weights, which would contradict the ones written.
     private static final List<String> WEIGHTS = List.of(
             ".safetensors", ".index.json", ".bin", ".pt", ".pth", ".ckpt", ".pkl", ".gguf", ".onnx", ".h5", ".msgpack");
@@ -210,7 +209,7 @@ final class QuantizedOutput implements AutoCloseable {
         if (sectionFile.isPresent()) {
             writer.writeJson(sectionFile.get(), section);
         }
-        writer.writeJson(REPORT, reproducible(report));
+        writer.writeJson(QuantizationReport.FILE, reproducible(report));
         List<Path> files;
         try (Stream<Path> listed = Files.list(source.directory())) {
             files = listed.filter(Files::isRegularFile)
