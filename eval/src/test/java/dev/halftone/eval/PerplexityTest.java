@@ -93,9 +93,9 @@ class PerplexityTest {
         assertEquals(expected.get("perplexity").doubleValue(), result.perplexity(), FLOAT32);
     }
 
-    /// Expected figures: transformers with compressed-tensors 0.19.0 in float32, inputs rounded as the files ask for it.
-    /// A number on the edge between two codes falls to one side there and to the other here, and what follows drifts
-    /// apart: inputs that differ by a millionth move these figures by as much.
+    /// Expected figures: transformers with compressed-tensors 0.19.0 in float32, inputs rounded as the files ask for.
+    /// A number on the edge between two codes falls to one side there and to the other here, and what follows
+    /// drifts apart: inputs that differ by a millionth move these figures by as much.
     @ParameterizedTest
     @CsvSource({"ct-sq-gptq-w8a8, 1.607768", "ct-w8a8-static, 1.606524"})
     void scoresFilesWithRoundedInputsAsTheOriginalToolDoes(String folder, double expected) throws IOException {
