@@ -14,6 +14,7 @@ enum Commands {
     PERPLEXITY("Scores a model on a text."),
     RUN("Lets a model answer or continue a prompt."),
     CONVERT("Turns a model into another file format."),
+    BENCH("Measures how fast a model is here."),
     INSPECT("Tells what a model folder holds."),
     DEMO("Quantizes a tiny model with every method and compares."),
     DOCTOR("Checks this machine and says what to mend.");
@@ -44,6 +45,7 @@ enum Commands {
             case PERPLEXITY -> new PerplexityCommand();
             case RUN -> new RunCommand();
             case CONVERT -> new ConvertCommand();
+            case BENCH -> new BenchCommand();
             case INSPECT -> new InspectCommand();
             case DEMO -> new DemoCommand();
             case DOCTOR -> new DoctorCommand();

@@ -27,8 +27,9 @@ final class GlobalOptions {
             names = "--threads",
             paramLabel = "N",
             scope = ScopeType.INHERIT,
+            converter = Counts.Converter.class,
             description = "Worker threads. Default: one per core.")
-    Integer threads;
+    Counts threads;
 
     @Option(
             names = "--backend",
@@ -43,4 +44,12 @@ final class GlobalOptions {
             usageHelp = true,
             description = "This help.")
     boolean help;
+
+    /// Worker threads of a command that has one pool; 0 for the backend's own choice.
+    int threadCount() {
+        if (threads != null && threads.values().size() > 1) {
+            throw Usage.fault("--threads takes one number here, found " + threads, "halftone bench, for several");
+        }
+        return threads == null ? 0 : threads.values().getFirst();
+    }
 }

@@ -64,7 +64,7 @@ final class Halftone {
     private int execute(ParseResult parsed, GlobalOptions options, Console console) {
         Command command = (Command) leaf(parsed).commandSpec().userObject();
         try {
-            if (options.threads != null && options.threads < 1) {
+            if (options.threads != null && options.threads.least() < 1) {
                 throw Usage.fault("--threads must be at least 1, found " + options.threads, null);
             }
             return command.run(console, interruption);

@@ -56,10 +56,10 @@ record SchemeOptions(String format, QuantizationScheme scheme) {
         return new SchemeOptions(chosen, scheme);
     }
 
-    /// Symmetric: GPTQ, which everybody loads, and loads fast. Asymmetric: GPTQModel, and transformers through it,
-    /// refuses version 1 of GPTQ by any tool but itself, and vLLM has its fast kernel for symmetric GPTQ alone. AWQ
-    /// is asymmetric by definition, and these three, SGLang and vLLM without a GPU load it; but it ends at 4 bits,
-    /// so that the others become version 2 of GPTQ.
+    /// Symmetric: GPTQ, which everybody loads, and loads fast. Asymmetric: GPTQModel, and transformers through
+    /// it, refuses version 1 of GPTQ by any tool but itself, and vLLM has its fast kernel for symmetric GPTQ alone.
+    /// AWQ is asymmetric by definition, and these three, SGLang and vLLM without a GPU load it; but it ends at
+    /// 4 bits, so that the others become version 2 of GPTQ.
     private static String usualFormat(int bits, boolean symmetric) {
         if (symmetric) {
             return "gptq";
@@ -87,7 +87,8 @@ record SchemeOptions(String format, QuantizationScheme scheme) {
         return holdsScales ? tensor.type() : DType.F32;
     }
 
-    PackedLayout layout() {
-        return PackedLayouts.of(format, scheme, ActivationScheme.Kind.NONE);
+    /// @param inputs how they are rounded
+    PackedLayout layout(ActivationScheme.Kind inputs) {
+        return PackedLayouts.of(format, scheme, inputs);
     }
 }

@@ -21,6 +21,11 @@ final class Mean {
         return mean;
     }
 
+    /// Standard deviation of the values, `n - 1` under the root; 0 for fewer than two.
+    double deviation() {
+        return count < 2 ? 0 : Math.sqrt(squares / (count - 1));
+    }
+
     /// Standard error of the mean if the values are independent; NaN for fewer than two.
     double standardError() {
         return count < 2 ? Double.NaN : Math.sqrt(squares / (count - 1) / count);

@@ -8,6 +8,7 @@ import dev.halftone.core.quantize.Quantized;
 import dev.halftone.core.quantize.WeightQuantizer;
 import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.core.weight.Weight;
+import java.lang.foreign.Arena;
 import java.util.Locale;
 import java.util.SortedMap;
 import java.util.TreeMap;
@@ -16,6 +17,9 @@ import java.util.TreeMap;
 public final class GptqQuantizer implements WeightQuantizer {
     /// What a factor depends on besides the moments.
     private record FactorKey(double damping, ColumnOrder order, int groupLength) {}
+
+    /// The same, for the shift of the target.
+    private record ShiftKey(double damping, ColumnOrder order, int groupLength) {}
 
     private final GptqOptions options;
 
@@ -39,6 +43,8 @@ public final class GptqQuantizer implements WeightQuantizer {
                 options.order() == ColumnOrder.ACTIVATION || options.grid() == GridRule.RANGE
                         ? "range"
                         : "output-error");
+        settings.put("descent_sweeps", options.sweeps());
+        settings.put("target", options.target().name().toLowerCase(Locale.ROOT).replace('_', '-'));
         settings.put("act_group_aware", options.order() == ColumnOrder.GROUP_AWARE);
         settings.put("static_groups", options.order() == ColumnOrder.ACTIVATION);
         return settings;
@@ -47,6 +53,16 @@ public final class GptqQuantizer implements WeightQuantizer {
     @Override
     public boolean needsMoments() {
         return true;
+    }
+
+    @Override
+    public boolean needsFloatInputs() {
+        return options.target() != Target.SAME_INPUTS;
+    }
+
+    @Override
+    public boolean needsFloatStates() {
+        return options.target() == Target.FLOAT_STATES;
     }
 
     public GptqOptions options() {
@@ -62,9 +78,16 @@ public final class GptqQuantizer implements WeightQuantizer {
                 new FactorKey(options.damping(), options.order(), groupLength),
                 InverseFactor.class,
                 () -> InverseFactor.of(linear, statistics.moments(), groupLength, options, backend));
-        GptqSolver.Solution solution;
-        try {
-            solution = GptqSolver.solve(weight, scheme, factor, options, backend);
+        try (Arena arena = Arena.ofShared()) {
+            Weight target = weight;
+            if (needsFloatInputs()) {
+                FloatTarget shift = statistics.derived(
+                        new ShiftKey(options.damping(), options.order(), groupLength),
+                        FloatTarget.class,
+                        () -> FloatTarget.of(statistics, factor, backend));
+                target = shift.of(weight, arena, backend);
+            }
+            return solve(target, scheme, factor, statistics, backend);
         } catch (ArithmeticException e) {
             throw new HalftoneException(
                     HalftoneException.Kind.NUMERICS,
@@ -74,9 +97,24 @@ public final class GptqQuantizer implements WeightQuantizer {
                     "more damping, or more varied calibration text",
                     e);
         }
+    }
+
+    private Quantized solve(
+            Weight target,
+            QuantizationScheme scheme,
+            InverseFactor factor,
+            InputStatistics statistics,
+            Backend backend) {
+        GptqSolver.Solution solution = GptqSolver.solve(target, scheme, factor, options, backend);
+        double[] errors = solution.errors();
+        if (options.sweeps() > 0) {
+            CodeDescent descent = new CodeDescent(
+                    target, solution.weight(), statistics.moments(), factor.added(), factor.dead(), backend);
+            errors = descent.run(options.sweeps());
+        }
         return new Quantized(
                 solution.weight(),
-                OutputError.compare(weight, solution.errors(), scheme, statistics.moments(), backend),
+                OutputError.compare(target, errors, scheme, statistics.moments(), backend),
                 factor.attempts());
     }
 }

@@ -1,6 +1,8 @@
 package dev.halftone.core.compute;
 
+import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.Weight;
+import java.util.Optional;
 
 /// The arithmetic that the decoder graph and the quantizers are written over. All matrices passed to one call come from
 /// the same backend; a destination never overlaps an input unless the verb says "in place". Calls come from one thread
@@ -9,13 +11,20 @@ public interface Backend extends AutoCloseable {
     /// What runs, for logs and reports: kernels, width, threads.
     String description();
 
+    /// What the rounding of results depends on: two backends that answer the same compute the same numbers, bit for
+    /// bit. So it names kernels and vector width, but no number of threads where results do not depend on it.
+    default String arithmetic() {
+        return description();
+    }
+
     /// Zeroed memory that the caller closes.
     Matrix allocate(int rows, int columns);
 
     /// An empty cache for `layers` layers and `slots` sequences of up to `capacity` tokens.
     KvCache allocateCache(int layers, int slots, int capacity, AttentionShape shape);
 
-    /// Repacks `weight` for this backend's kernels.
+    /// Repacks `weight` for this backend's kernels. A weight whose [ActivationScheme] says so rounds every row of its
+    /// inputs on the way in; the integers are summed exactly, in 32 bits, and scaled at the end.
     ///
     /// @param bias `[outputs]`, or null for none
     Linear bind(Weight weight, float[] bias);
@@ -69,6 +78,9 @@ public interface Backend extends AutoCloseable {
     /// `gram += xᵀ·x` for `x` `[n, d]` and `gram` `[d, d]`; both triangles are kept.
     void addGram(Matrix x, Matrix gram);
 
+    /// `sum += aᵀ·b` for `a` `[n, p]`, `b` `[n, q]` and `sum` `[p, q]`.
+    void addTransposedProduct(Matrix a, Matrix b, Matrix sum);
+
     /// `c -= a·b`.
     void subtractProduct(Matrix a, Matrix b, Matrix c);
 
@@ -80,6 +92,13 @@ public interface Backend extends AutoCloseable {
 
     /// Runs `task` over `[0, count)` on this backend's host threads, split into contiguous ranges, and waits.
     void forRanges(int count, RangeTask task);
+
+    /// The machine's limits as this backend's threads meet them; empty if it cannot tell. The caller closes it.
+    ///
+    /// @param bytes to read at a time: as many as what is to be compared reads, for caches to take an equal part
+    default Optional<MachineProbe> probe(long bytes) {
+        return Optional.empty();
+    }
 
     /// Ends the pool. Matrices, linears and caches are closed by whoever asked for them, before.
     @Override

@@ -159,6 +159,12 @@ public final class Llama implements AutoCloseable {
         return bytes;
     }
 
+    /// Bytes of weights that a pass reads, whatever its number of rows, when it ends in logits: all but a table that is
+    /// only looked up.
+    public long weightBytesPerPass() {
+        return head == embedding ? weightBytes() : weightBytes() - embedding.bytes();
+    }
+
     @Override
     public void close() {
         blocks.forEach(DecoderBlock::close);

@@ -57,7 +57,7 @@ final class FoldSearch implements AutoCloseable {
             for (InputSite site : InputSite.values()) {
                 Fold fold = Fold.of(site, config);
                 try (InputStatistics seen = InputStatistics.withDetails(fold.width(), probe.tokens(), backend)) {
-                    probe.advance(block, site, seen, afterBatch);
+                    probe.advance(block, site, seen, null, afterBatch);
                     for (BlockTransform transform : recipe.transforms()) {
                         apply(transform, fold, folded, seen);
                     }

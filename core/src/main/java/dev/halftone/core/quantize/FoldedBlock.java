@@ -109,6 +109,11 @@ final class FoldedBlock implements AutoCloseable {
         return product;
     }
 
+    /// What the inputs of `site` are divided by, `[width]`; null if they are not.
+    float[] divisors(InputSite site) {
+        return columns.get(site);
+    }
+
     /// Norms and biases that differ from the checkpoint's, by full name; live as long as this object.
     Map<String, Tensor> replaced() {
         return Collections.unmodifiableMap(replaced);
