@@ -88,6 +88,27 @@ public final class CpuBackend implements Backend {
     }
 
     @Override
+    public void multiplyAll(Linear[] linears, Matrix x, Matrix[] results) {
+        if (x.rows() > CpuLinear.SMALL_ROWS) {
+            Backend.super.multiplyAll(linears, x, results);
+            return;
+        }
+        CpuMatrix in = CpuMatrix.of(x);
+        for (int i = 0; i < linears.length; i++) {
+            CpuLinear.of(linears[i]).require(in, CpuMatrix.of(results[i]));
+        }
+        for (int i = 0; i < linears.length; i++) {
+            CpuMatrix result = CpuMatrix.of(results[i]);
+            PackedWeight weight = CpuLinear.of(linears[i]).require(in, result);
+            if (!smallProduct.add(weight, result)) {
+                smallProduct.compute(in);
+                smallProduct.add(weight, result);
+            }
+        }
+        smallProduct.compute(in);
+    }
+
+    @Override
     public void copyIn(float[] source, int offset, Matrix destination) {
         CpuMatrix out = CpuMatrix.of(destination);
         Objects.checkFromIndexSize((long) offset, (long) out.rows() * out.columns(), source.length);

@@ -7,7 +7,7 @@ import java.util.Objects;
 /// A bound weight: few rows go to [SmallProduct], many to [Gemm] over panels restored once.
 final class CpuLinear implements Linear {
     /// Up to here reading the weight costs more than computing with it.
-    static final int SMALL_ROWS = 8;
+    static final int SMALL_ROWS = 16;
 
     private final CpuBackend backend;
     private final PackedWeight weight;
@@ -17,6 +17,14 @@ final class CpuLinear implements Linear {
         this.backend = backend;
         this.weight = weight;
         this.panels = new RestoredPanels(backend.kernels(), weight);
+    }
+
+    /// @throws IllegalArgumentException if `linear` comes from another backend
+    static CpuLinear of(Linear linear) {
+        if (!(linear instanceof CpuLinear ours)) {
+            throw new IllegalArgumentException("a linear of another backend: " + linear);
+        }
+        return ours;
     }
 
     @Override
@@ -33,16 +41,22 @@ final class CpuLinear implements Linear {
     public void multiply(Matrix x, Matrix y) {
         CpuMatrix in = CpuMatrix.of(x);
         CpuMatrix out = CpuMatrix.of(y);
-        requireOpen();
-        if (in.columns() != weight.inputs || out.columns() != weight.outputs || in.rows() != out.rows()) {
-            throw new IllegalArgumentException(
-                    "multiply: " + in + " by a linear [" + weight.outputs + ", " + weight.inputs + "] into " + out);
-        }
+        require(in, out);
         if (in.rows() <= SMALL_ROWS) {
             backend.smallProduct().multiply(weight, in, out);
         } else {
             backend.multiplyMany(weight, panels, in, out);
         }
+    }
+
+    /// The weight, if it can multiply `x` into `y`.
+    PackedWeight require(CpuMatrix x, CpuMatrix y) {
+        requireOpen();
+        if (x.columns() != weight.inputs || y.columns() != weight.outputs || x.rows() != y.rows()) {
+            throw new IllegalArgumentException(
+                    "multiply: " + x + " by a linear [" + weight.outputs + ", " + weight.inputs + "] into " + y);
+        }
+        return weight;
     }
 
     @Override
