@@ -56,8 +56,10 @@ class Margins:
         agree = (np.rint(position) == np.rint(unrounded)).all()
         self.zero = min(self.zero, distance_to_tie(position), distance_to_tie(unrounded)) if agree else 0
 
-    def of_scales(self, exact):
-        self.scale = min(self.scale, distance_to_tie(exact / np.spacing(exact.astype(np.float16)).astype(float)))
+    def of_scales(self, exact, down):
+        # What decides is a tie when rounding to the nearest, and a number that float16 holds when rounding down.
+        places = exact / np.spacing(exact.astype(np.float16)).astype(float)
+        self.scale = min(self.scale, distance_to_tie(places + 0.5 * down))
 
     def too_small(self, bits):
         # A step of 8 bits is small against the weight, so float32 errs by more of it.
@@ -76,12 +78,18 @@ def grid(columns, bits, symmetric, margins):
     nothing = (low == 0) & (high == 0)
     low, high = np.where(nothing, -1, low), np.where(nothing, 1, high)
     exact = (2 * np.maximum(-low, high) if symmetric else high - low) / maximum
-    margins.of_scales(exact)
-    scale = exact.astype(np.float16).astype(columns.dtype)
+    margins.of_scales(exact, down=symmetric)
     if symmetric:
-        return scale, np.full(len(scale), (maximum + 1) // 2)
+        return below(exact).astype(columns.dtype), np.full(len(exact), (maximum + 1) // 2)
+    scale = exact.astype(np.float16).astype(columns.dtype)
     margins.of_zeros((-low / scale)[~nothing], (-low / exact)[~nothing])
     return scale, np.clip(np.rint(-low / scale), 1, maximum).astype(int)
+
+
+def below(exact):
+    """The largest float16 that is not above each of the positive numbers."""
+    nearest = exact.astype(np.float16)
+    return np.where(nearest > exact, np.nextafter(nearest, np.float16(0)), nearest)
 
 
 def codes_of(column, scale, zero, bits, margins):

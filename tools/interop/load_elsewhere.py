@@ -7,7 +7,9 @@ GPTQ and AWQ folders are loaded in GPTQModel, which computes in float16 or bfloa
 transformers with compressed-tensors, which computes in float32 here. Either must be installed. The float32 weights are what
 restore.py makes of the folder, run by transformers without any quantization package. One JSON line for each folder, on the
 logits of one fixed prompt. Where the folder asks for rounded inputs, they are first left alone, so that only the weights are
-compared, and then rounded as asked (the figures under "rounded_inputs").
+compared, and then rounded as asked (the figures under "rounded_inputs"). A folder may bring logits that Halftone computed, with
+the tokens they are for, in halftone_logits.json; then those of the other tool, inputs rounded if the folder asks for it, are
+compared with them too (the figures under "against_halftone").
 """
 
 import argparse
@@ -55,6 +57,14 @@ def compare(quantized, dense, ids):
     return comparison.facts()
 
 
+def compare_with_ours(quantized, folder):
+    run = json.loads((folder / "halftone_logits.json").read_text())
+    ids = torch.tensor(run["tokens"])
+    comparison = Comparison()
+    comparison.add(logits_of(quantized, ids), torch.tensor(run["logits"]).reshape(len(ids), -1))
+    return comparison.facts()
+
+
 def figures(folder, dtype):
     config = json.loads((folder / "config.json").read_text())["quantization_config"]
     method = config["quant_method"]
@@ -72,6 +82,8 @@ def figures(folder, dtype):
     if any(group["input_activations"] for group in config["config_groups"].values()):
         round_inputs(quantized, True)
         result["rounded_inputs"] = compare(quantized, dense, ids)
+    if (folder / "halftone_logits.json").exists():
+        result["against_halftone"] = compare_with_ours(quantized, folder)
     return result
 
 

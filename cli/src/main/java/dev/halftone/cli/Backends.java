@@ -4,6 +4,8 @@ import dev.halftone.core.HalftoneException;
 import dev.halftone.core.HalftoneException.Kind;
 import dev.halftone.core.compute.Backend;
 import dev.halftone.core.compute.BackendProvider;
+import dev.halftone.runtime.cpu.CpuBackend;
+import dev.halftone.runtime.cpu.ProductMode;
 import java.util.Comparator;
 import java.util.List;
 import java.util.ServiceLoader;
@@ -25,15 +27,39 @@ final class Backends {
     }
 
     /// The backend that the options ask for; the caller closes it.
-    static Backend open(Console console) {
-        return open(console.options().threadCount(), console);
+    ///
+    /// @param matmul what the user said after `--matmul`, or null
+    /// @param usual  what the command takes when neither that nor the system property says anything
+    static Backend open(Console console, String matmul, ProductMode usual) {
+        return open(console.options().threadCount(), console, matmul, usual);
     }
 
     /// The same with so many threads.
-    static Backend open(int threads, Console console) {
-        Backend backend = open(console.options().backend, threads, providers(), console);
-        console.detail("backend: " + backend.description());
-        return backend;
+    static Backend open(int threads, Console console, String matmul, ProductMode usual) {
+        String before = System.getProperty(ProductMode.PROPERTY);
+        if (matmul != null || before == null) {
+            System.setProperty(ProductMode.PROPERTY, (matmul == null ? usual : ProductMode.of(matmul)).word());
+        }
+        try {
+            Backend backend = open(console.options().backend, threads, providers(), console);
+            console.detail("backend: " + backend.description());
+            if (matmul != null && products(backend) == null) {
+                backend.close();
+                throw Usage.fault("--matmul is for the CPU backend", "--backend cpu, or no --matmul");
+            }
+            return backend;
+        } finally {
+            if (before == null) {
+                System.clearProperty(ProductMode.PROPERTY);
+            } else {
+                System.setProperty(ProductMode.PROPERTY, before);
+            }
+        }
+    }
+
+    /// What multiplied matrices of many rows on `backend` so far, in one line; null if it has but one way.
+    static String products(Backend backend) {
+        return backend instanceof CpuBackend cpu ? cpu.products() : null;
     }
 
     /// @param threads 0 for the backend's own choice

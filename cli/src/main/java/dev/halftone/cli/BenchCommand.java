@@ -9,6 +9,7 @@ import dev.halftone.eval.SpeedRun;
 import dev.halftone.eval.SpeedSample;
 import dev.halftone.eval.SpeedTest;
 import dev.halftone.eval.Steadiness;
+import dev.halftone.runtime.cpu.ProductMode;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -74,6 +75,12 @@ final class BenchCommand implements Command {
             description = "How often each test counts. Default: 5.")
     int repetitions = 5;
 
+    @Option(
+            names = "--matmul",
+            paramLabel = "NAME",
+            description = "How matrices of many rows are multiplied: vector, onednn or auto. Default: auto.")
+    String matmul;
+
     @Option(names = "--csv", description = "Results as comma-separated values.")
     boolean csv;
 
@@ -94,7 +101,7 @@ final class BenchCommand implements Command {
         try (Checkpoint checkpoint = Checkpoint.open(model)) {
             BenchReport report = new BenchReport(console, csv, model, checkpoint);
             for (int count : threads.values()) {
-                try (Backend backend = Backends.open(count, console);
+                try (Backend backend = Backends.open(count, console, matmul, ProductMode.AUTO);
                         Llama llama = Llama.load(checkpoint, backend)) {
                     report.begin(llama, tests, console);
                     for (SpeedTest test : tests) {

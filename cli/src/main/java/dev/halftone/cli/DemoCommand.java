@@ -13,16 +13,17 @@ import dev.halftone.core.model.SamplingOptions;
 import dev.halftone.core.model.StreamingDecoder;
 import dev.halftone.core.model.Tokenizer;
 import dev.halftone.core.quantize.Calibration;
+import dev.halftone.core.quantize.InputRounding;
 import dev.halftone.core.quantize.QuantizationListener;
 import dev.halftone.core.quantize.QuantizationRun;
 import dev.halftone.core.quantize.Recipe;
-import dev.halftone.core.quantize.WeightQuantizer;
 import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.eval.Divergence;
 import dev.halftone.eval.Perplexity;
 import dev.halftone.eval.Protocol;
 import dev.halftone.eval.Text;
 import dev.halftone.eval.Windows;
+import dev.halftone.runtime.cpu.ProductMode;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -80,7 +81,7 @@ final class DemoCommand implements Command {
         Path folder = model != null ? model : bundled(console.environment().home());
         Path work = workFolder();
         long start = System.nanoTime();
-        try (LoadedModel loaded = LoadedModel.open(folder, console)) {
+        try (LoadedModel loaded = LoadedModel.open(folder, console, null, ProductMode.VECTOR)) {
             Text heldOut = Text.read(folder.resolve("heldout.txt"));
             Text text = Text.readCalibration(folder.resolve("calibration.txt"));
             Tokenizer tokenizer = loaded.tokenizer();
@@ -143,15 +144,15 @@ final class DemoCommand implements Command {
                 GROUP_SIZE,
                 bench.scored.count() * (CONTEXT - 1)));
         console.line(Figures.format(
-                "%n%-12s %10s %12s %11s %21s %9s",
+                "%n%-14s %10s %12s %11s %21s %9s",
                 "", "size", "bits/weight", "perplexity", "KL from float (nats)", "tokens/s"));
-        int rows = 1 + BITS.size() * Method.values().length;
+        int rows = 1 + BITS.size() * Method.ofWeightsAlone().size();
         int done = 0;
         try (Progress progress = console.progress("Comparing")) {
             progress.update(done, rows, "float");
             show(measure("float", bench.folder, bench.base, bench), console);
             for (int bits : BITS) {
-                for (Method method : Method.values()) {
+                for (Method method : Method.ofWeightsAlone()) {
                     interruption.check();
                     progress.update(++done, rows, name(method, bits));
                     Path out = work.resolve(name(method, bits));
@@ -175,8 +176,7 @@ final class DemoCommand implements Command {
     private static void quantize(Bench bench, Method method, int bits, Path out, Interruption interruption)
             throws IOException {
         QuantizationScheme scheme = QuantizationScheme.gptq(bits, GROUP_SIZE, true);
-        WeightQuantizer quantizer = method.create(Method.Settings.DEFAULT);
-        Recipe recipe = new Recipe(quantizer, scheme, GptqLayout.v1(scheme));
+        Recipe recipe = method.recipe(Method.Settings.DEFAULT, scheme, GptqLayout.v1(scheme), InputRounding.NONE);
         QuantizationRun run = new QuantizationRun(bench.folder, out, recipe, bench.calibration, bench.backend);
         interruption.whenRequested(run::cancel);
         run.run(new QuantizationListener() {});
@@ -220,7 +220,7 @@ final class DemoCommand implements Command {
                 ? "-"
                 : Figures.format("%.6f ± %.6f", row.divergence.meanDivergence(), row.divergence.standardError());
         console.result(Figures.format(
-                "%-12s %10s %12.2f %11.4f %21s %9.0f",
+                "%-14s %10s %12.2f %11.4f %21s %9.0f",
                 row.name,
                 Figures.bytes(row.bytes),
                 row.bitsPerWeight,

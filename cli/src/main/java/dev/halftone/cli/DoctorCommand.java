@@ -3,6 +3,8 @@ package dev.halftone.cli;
 import dev.halftone.core.compute.Backend;
 import dev.halftone.core.compute.BackendProvider;
 import dev.halftone.core.model.Tokenizer;
+import dev.halftone.runtime.cpu.CpuBackend;
+import dev.halftone.runtime.cpu.ProductMode;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
@@ -189,8 +191,12 @@ final class DoctorCommand implements Command {
             add("computes with", Verdict.PROBLEM, false, "nothing", "start with ./halftone");
             return;
         }
-        try (Backend backend = Backends.open(console)) {
+        try (Backend backend = Backends.open(console, null, ProductMode.AUTO)) {
             add("computes with", Verdict.PROBLEM, true, backend.description(), null);
+            if (backend instanceof CpuBackend cpu) {
+                cpu.decideProducts();
+                add("multiplies by", Verdict.WARNING, true, cpu.products(), null);
+            }
         }
     }
 }

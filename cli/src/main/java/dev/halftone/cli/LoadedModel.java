@@ -4,13 +4,14 @@ import dev.halftone.core.checkpoint.Checkpoint;
 import dev.halftone.core.compute.Backend;
 import dev.halftone.core.model.Llama;
 import dev.halftone.core.model.Tokenizer;
+import dev.halftone.runtime.cpu.ProductMode;
 import java.io.IOException;
 import java.nio.file.Path;
 
 /// A model ready to compute, with its tokenizer and the backend it is bound to. Closing it closes all of them.
 record LoadedModel(Backend backend, Checkpoint checkpoint, Tokenizer tokenizer, Llama llama) implements AutoCloseable {
-    /// Opens the folder on the backend that the options ask for.
-    static LoadedModel open(Path folder, Console console) throws IOException {
+    /// Opens the folder on the backend that the options ask for; see [Backends#open].
+    static LoadedModel open(Path folder, Console console, String matmul, ProductMode usual) throws IOException {
         long start = System.nanoTime();
         // Files first: a mistyped path should not wait for a backend.
         Checkpoint checkpoint = Checkpoint.open(folder);
@@ -18,7 +19,7 @@ record LoadedModel(Backend backend, Checkpoint checkpoint, Tokenizer tokenizer, 
         Backend backend = null;
         try {
             tokenizer = Tokenizer.of(folder);
-            backend = Backends.open(console);
+            backend = Backends.open(console, matmul, usual);
             Llama llama = Llama.load(checkpoint, backend);
             console.detail(Figures.format(
                     "loaded %s of weights in %s",

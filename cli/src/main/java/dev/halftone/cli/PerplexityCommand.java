@@ -1,11 +1,17 @@
 package dev.halftone.cli;
 
+import dev.halftone.core.HalftoneException;
+import dev.halftone.core.HalftoneException.Kind;
+import dev.halftone.core.checkpoint.Checkpoint;
+import dev.halftone.core.model.Llama;
 import dev.halftone.core.model.Tokenizer;
+import dev.halftone.eval.Divergence;
 import dev.halftone.eval.Perplexity;
 import dev.halftone.eval.PerplexityResult;
 import dev.halftone.eval.Protocol;
 import dev.halftone.eval.Text;
 import dev.halftone.eval.Windows;
+import dev.halftone.runtime.cpu.ProductMode;
 import java.io.IOException;
 import java.nio.file.Path;
 import picocli.CommandLine.Option;
@@ -39,6 +45,18 @@ final class PerplexityCommand implements Command {
     @Option(names = "--windows", paramLabel = "N", description = "Only the first N windows. Default: all.")
     Integer windows;
 
+    @Option(
+            names = "--base",
+            paramLabel = "MODEL",
+            description = "Also say how far the predictions are from those of this model, the one it was made from.")
+    Path base;
+
+    @Option(
+            names = "--matmul",
+            paramLabel = "NAME",
+            description = "What multiplies: vector, onednn, onednn-bf16 (rounds inputs) or auto. Default: vector.")
+    String matmul;
+
     @Override
     public int run(Console console, Interruption interruption) throws IOException {
         Protocol rule = protocol();
@@ -48,7 +66,7 @@ final class PerplexityCommand implements Command {
         }
         Text scored = Text.read(text, rule);
         long start = System.nanoTime();
-        try (LoadedModel loaded = LoadedModel.open(model, console)) {
+        try (LoadedModel loaded = LoadedModel.open(model, console, matmul, ProductMode.VECTOR)) {
             Tokenizer tokenizer = loaded.tokenizer();
             int[] tokens = rule == Protocol.HF2048
                     ? tokenizer.encodeWithBos(scored.content())
@@ -57,8 +75,10 @@ final class PerplexityCommand implements Command {
             loaded.warnIfLonger(length, console);
             int bos = rule == Protocol.LLAMA512 ? tokenizer.bos() : -1;
             PerplexityResult result = evaluate(loaded, chosen, rule, bos, console, interruption);
+            Divergence divergence = base == null ? null : compare(loaded, chosen, console, interruption);
             double seconds = (System.nanoTime() - start) / 1e9;
-            report(result, scored, tokens.length, bosRule(rule, bos), seconds, console);
+            String products = Backends.products(loaded.backend());
+            report(result, divergence, scored, tokens.length, bosRule(rule, bos), products, seconds, console);
         }
         return 0;
     }
@@ -84,6 +104,27 @@ final class PerplexityCommand implements Command {
         }
     }
 
+    /// Both models on one backend; the windows as they stand, whatever the protocol scores of them.
+    private Divergence compare(LoadedModel loaded, Windows chosen, Console console, Interruption interruption)
+            throws IOException {
+        try (Checkpoint checkpoint = Checkpoint.open(base);
+                Llama original = Llama.load(checkpoint, loaded.backend());
+                Progress progress = console.progress("Comparing")) {
+            if (original.config().vocabulary() != loaded.llama().config().vocabulary()) {
+                throw new HalftoneException(
+                        Kind.INPUT,
+                        "'" + base + "' is another model than '" + model + "'",
+                        "their vocabularies have " + original.config().vocabulary() + " and "
+                                + loaded.llama().config().vocabulary() + " tokens",
+                        "--base with the model that this one was made from");
+            }
+            return Divergence.between(original, loaded.llama(), chosen, done -> {
+                interruption.check();
+                progress.update(done, chosen.count(), Figures.format("window %d/%d", done, chosen.count()));
+            });
+        }
+    }
+
     /// What was put before the tokens, in words that belong beside the figure.
     private static String bosRule(Protocol rule, int bos) {
         return switch (rule) {
@@ -94,12 +135,30 @@ final class PerplexityCommand implements Command {
     }
 
     private void report(
-            PerplexityResult result, Text scored, int textTokens, String bos, double seconds, Console console) {
+            PerplexityResult result,
+            Divergence divergence,
+            Text scored,
+            int textTokens,
+            String bos,
+            String products,
+            double seconds,
+            Console console) {
         console.result(Figures.format("perplexity %.5f ± %.5f", result.perplexity(), result.standardError()));
+        if (divergence != null) {
+            console.result(Figures.format(
+                    "divergence %.6f ± %.6f nats from %s · same first choice %.2f %%",
+                    divergence.meanDivergence(),
+                    divergence.standardError(),
+                    Printable.line(base.toString()),
+                    100 * divergence.sameTop()));
+        }
         console.line(Figures.format(
                 "protocol %s · %d windows of %d · %d of %d tokens scored · begin token: %s",
                 result.protocol().id(), result.windows(), result.context(), result.tokens(), textTokens, bos));
         console.line("text sha256 " + scored.sha256() + " · " + Figures.duration(seconds));
+        if (products != null) {
+            console.line("multiplied by " + products);
+        }
         console.event("done", fields -> {
             fields.put("perplexity", result.perplexity())
                     .put("stderr", result.standardError())
@@ -113,7 +172,14 @@ final class PerplexityCommand implements Command {
                     .put("bos", bos)
                     .put("text_sha256", scored.sha256())
                     .put("model", model.toString())
+                    .put("matmul", products)
                     .put("seconds", seconds);
+            if (divergence != null) {
+                fields.put("divergence", divergence.meanDivergence())
+                        .put("divergence_stderr", divergence.standardError())
+                        .put("same_top", divergence.sameTop())
+                        .put("base", base.toString());
+            }
         });
     }
 }

@@ -10,6 +10,7 @@ import dev.halftone.core.quantize.QuantizationError.Measure;
 import dev.halftone.core.quantize.QuantizationListener;
 import dev.halftone.core.quantize.QuantizationPlan;
 import dev.halftone.core.quantize.QuantizationReport;
+import dev.halftone.core.quantize.Resumption;
 import dev.halftone.core.weight.QuantizationScheme;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -29,6 +30,8 @@ final class QuantizationView implements QuantizationListener {
     private Progress progress;
     private int done;
     private double worst;
+    private int keptBlocks;
+    private Path keptIn; // null while nothing is kept
 
     /// @param force whether to go on when the plan needs more memory than there is
     QuantizationView(Console console, Path out, boolean force) {
@@ -56,8 +59,8 @@ final class QuantizationView implements QuantizationListener {
                 Figures.count(plan.parameters()),
                 plan.config().layers(),
                 plan.linears().size()));
-        console.line(console.bold("Method") + " " + plan.recipe().quantizer().name() + " " + scheme
-                + plan.recipe().quantizer().settings().entrySet().stream()
+        console.line(console.bold("Method") + " " + plan.recipe().method() + " " + scheme
+                + plan.recipe().settings().entrySet().stream()
                         .map(setting -> " · " + setting.getKey() + " " + setting.getValue())
                         .collect(Collectors.joining()));
         Calibration.Facts facts = plan.calibration();
@@ -77,8 +80,8 @@ final class QuantizationView implements QuantizationListener {
                 .collect(Collectors.joining(" + "));
         console.line(console.bold("Memory") + " " + Figures.bytes(memory) + " = " + parts + "  (free "
                 + Figures.bytes(free) + ")");
-        console.line(console.bold("Disk") + "   " + Figures.bytes(plan.writtenBytes()) + "  (free "
-                + Figures.bytes(freeDisk()) + ")");
+        console.line(console.bold("Disk") + "   " + Figures.bytes(plan.writtenBytes()) + " as "
+                + plan.recipe().layout().name() + "  (free " + Figures.bytes(freeDisk()) + ")");
         planEvent(free);
         if (memory > free && !force) {
             throw new HalftoneException(
@@ -109,11 +112,12 @@ final class QuantizationView implements QuantizationListener {
                     .put("parameters", plan.parameters())
                     .put("layers", plan.config().layers())
                     .put("linears", plan.linears().size())
-                    .put("method", plan.recipe().quantizer().name());
-            putSettings(fields, plan.recipe().quantizer().settings());
+                    .put("method", plan.recipe().method());
+            putSettings(fields, plan.recipe().settings());
             fields.put("bits", scheme.bits())
                     .put("group_size", scheme.groupSize())
                     .put("symmetric", scheme.symmetric())
+                    .put("layout", plan.recipe().layout().name())
                     .put("memory_bytes", plan.memory().total())
                     .put("free_memory_bytes", free)
                     .put("disk_bytes", plan.writtenBytes());
@@ -137,6 +141,42 @@ final class QuantizationView implements QuantizationListener {
                 .put("windows", facts.samples())
                 .put("length", facts.length())
                 .put("text_tokens", facts.textTokens());
+    }
+
+    @Override
+    public void resumed(Resumption resumption) {
+        done = resumption.linears().size();
+        keptBlocks = resumption.blocks();
+        for (LinearReport linear : resumption.linears()) {
+            worst = Math.max(worst, linear.error().relative());
+        }
+        console.note(Figures.format(
+                "note: going on with an interrupted run: %d of %d blocks are done, in %s",
+                resumption.blocks(), plan.config().layers(), Figures.duration(resumption.seconds())));
+        console.event(
+                "resumed",
+                fields -> fields.put("blocks", resumption.blocks())
+                        .put("linears", done)
+                        .put("seconds", resumption.seconds()));
+    }
+
+    @Override
+    public void kept(int blocks, Path directory) {
+        keptBlocks = blocks;
+        keptIn = directory;
+        console.event("kept", fields -> fields.put("blocks", blocks).put("directory", directory.toString()));
+    }
+
+    /// What is left of a run that ends now.
+    String leftBehind() {
+        if (keptIn == null && keptBlocks == 0) {
+            return "nothing was published";
+        }
+        return Figures.format(
+                "nothing was published; %d of %d blocks are kept%s: the same command goes on from there",
+                keptBlocks,
+                plan.config().layers(),
+                keptIn == null ? "" : " in '" + Printable.line(keptIn.toString()) + "'");
     }
 
     @Override

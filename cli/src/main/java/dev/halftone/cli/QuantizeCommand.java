@@ -4,15 +4,17 @@ import dev.halftone.core.HalftoneException;
 import dev.halftone.core.HalftoneException.Kind;
 import dev.halftone.core.checkpoint.Checkpoint;
 import dev.halftone.core.compute.Backend;
-import dev.halftone.core.layout.GptqLayout;
+import dev.halftone.core.layout.PackedLayout;
 import dev.halftone.core.model.LlamaConfig;
 import dev.halftone.core.model.Tokenizer;
 import dev.halftone.core.quantize.Calibration;
+import dev.halftone.core.quantize.OutputOptions;
 import dev.halftone.core.quantize.QuantizationRun;
 import dev.halftone.core.quantize.Recipe;
-import dev.halftone.core.quantize.WeightQuantizer;
-import dev.halftone.core.weight.QuantizationScheme;
+import dev.halftone.core.quantize.Resume;
 import dev.halftone.eval.Text;
+import dev.halftone.runtime.cpu.CpuBackend;
+import dev.halftone.runtime.cpu.ProductMode;
 import java.io.IOException;
 import java.nio.file.Path;
 import picocli.CommandLine.Option;
@@ -21,12 +23,15 @@ import picocli.CommandLine.Parameters;
 @picocli.CommandLine.Command(
         name = "quantize",
         description = {
-            "Rounds the weights of a model to few bits and writes them as a GPTQ checkpoint",
-            "that other tools load as well. OUT appears whole or not at all."
+            "Rounds the weights of a model to few bits and writes them in a format that other",
+            "tools load as well. OUT appears whole or not at all. A run that was stopped, by",
+            "whatever, goes on when the same command is given again."
         },
+        abbreviateSynopsis = true,
         sortOptions = false)
 final class QuantizeCommand implements Command {
     private static final int USUAL_LENGTH = 2048;
+    private static final int USUAL_BITS = 4;
 
     @Parameters(index = "0", paramLabel = "MODEL", description = "Folder of the float model.")
     Path model;
@@ -34,26 +39,71 @@ final class QuantizeCommand implements Command {
     @Parameters(index = "1", paramLabel = "OUT", description = "Folder to write; absent or empty.")
     Path out;
 
-    @Option(names = "--method", paramLabel = "NAME", description = "gptq, or rtn: plain rounding. Default: gptq.")
+    @Option(
+            names = "--method",
+            paramLabel = "NAME",
+            description = "gptq; awq: scaling and clipping; awq+gptq: scaling, then gptq; rtn: plain rounding;"
+                    + " smoothquant or smoothquant+gptq: outliers of the inputs smoothed,"
+                    + " so that inputs are rounded too. Default: gptq.")
     String method = "gptq";
 
-    @Option(names = "--bits", paramLabel = "N", description = "2, 3, 4 or 8. Default: 4.")
-    int bits = 4;
+    @Option(
+            names = "--bits",
+            paramLabel = "N",
+            description = "2, 3, 4 or 8. Default: 4, or 8 where inputs are rounded.")
+    Integer bits;
 
     @Option(
             names = "--group-size",
             paramLabel = "N",
-            description = "Inputs that share a scale; -1: all. Default: 128, or 64 or 32 where that does not divide.")
+            description = "Inputs that share a scale; -1: all. Default: 128, or 64 or 32 where that does not divide; -1"
+                    + " where inputs are rounded.")
     Integer groupSize;
 
     @Option(names = "--asymmetric", description = "Choose a zero point for each group.")
     boolean asymmetric;
 
     @Option(
+            names = "--format",
+            paramLabel = "NAME",
+            description = "gptq, gptq_v2, awq or compressed-tensors. Default: gptq; asymmetric awq at 4 bits, otherwise"
+                    + " gptq_v2; compressed-tensors where inputs are rounded.")
+    String format;
+
+    @Option(
+            names = "--activations",
+            paramLabel = "NAME",
+            description = "Round the inputs of every linear to 8-bit integers too: per-token, by the scale of each, or"
+                    + " per-tensor, by one scale found in calibration. Default: per-token for smoothquant; otherwise"
+                    + " they stay in floating point.")
+    String activations;
+
+    @Option(
+            names = "--activation-range",
+            paramLabel = "NAME",
+            description = "per-tensor: what the scale is to reach to, minmax, moving-average, percentile, entropy or"
+                    + " mse. Default: minmax.")
+    String activationRange;
+
+    @Option(
+            names = "--smoothing",
+            paramLabel = "X",
+            description = "smoothquant: how much of the outliers goes into the weights, from 0 to 1, or auto: what is"
+                    + " best for each place. Default: auto.")
+    String smoothing;
+
+    @Option(
+            names = "--smoothing-folds",
+            paramLabel = "NAME",
+            description = "smoothquant: what takes the division, all (norms, v and up) or norms. Default: all.")
+    String smoothingFolds;
+
+    @Option(
             names = "--calibration",
             paramLabel = "FILE",
-            description = "UTF-8 text that gptq watches the model read; rows of WikiText's .raw files are joined by"
-                    + " blank lines. Default: a text of little stories.")
+            description =
+                    "UTF-8 text that the method watches the model read; rows of WikiText's .raw files are joined by"
+                            + " blank lines. Default: a text of little stories.")
     Path calibration;
 
     @Option(names = "--calibration-windows", paramLabel = "N", description = "How many. Default: 32.")
@@ -77,40 +127,93 @@ final class QuantizeCommand implements Command {
             description = "gptq: natural, activation or group-aware. Default: group-aware.")
     String order;
 
+    @Option(
+            names = "--target",
+            paramLabel = "NAME",
+            description = "gptq: what outputs should come near to, same-inputs (what the float weight makes of the same"
+                    + " inputs), float-outputs (those of the float model; takes twice the time) or float-states (also"
+                    + " takes back how far the hidden states have drifted)."
+                    + " Default: same-inputs.")
+    String target;
+
+    @Option(
+            names = "--sweeps",
+            paramLabel = "N",
+            description = "gptq: rounds of coordinate descent over the finished codes. Default: 4.")
+    Integer sweeps;
+
     @Option(names = "--force", description = "Start even if the memory estimate says no.")
     boolean force;
 
+    @Option(
+            names = "--matmul",
+            paramLabel = "NAME",
+            description = "What multiplies: vector, onednn, onednn-bf16 (rounds inputs) or auto. Default: vector.")
+    String matmul;
+
+    @Option(names = "--shard-size", paramLabel = "SIZE", description = "Of one file, as in 2GB. Default: 5GB.")
+    String shardSize;
+
+    @Option(names = "--fresh", description = "Discard what a stopped run left; start over.")
+    boolean fresh;
+
+    @Option(names = "--no-resume", description = "The same, and leave nothing to go on with.")
+    boolean noResume;
+
+    private QuantizationView view;
+
     @Override
     public String stopped() {
-        return "stopped; nothing was published";
+        return "stopped; " + (view == null ? "nothing was published" : view.leftBehind());
     }
 
     @Override
     public int run(Console console, Interruption interruption) throws IOException {
         Method chosen = Method.of(method);
-        Method.Settings settings = new Method.Settings(damping, order);
+        Method.Settings settings = new Method.Settings(damping, order, target, sweeps, smoothing, smoothingFolds);
         settings.requireOnly(chosen);
-        WeightQuantizer quantizer = chosen.create(settings);
+        InputOptions inputs = InputOptions.of(chosen.usualInputs(), activations, activationRange);
+        inputs.requireSymmetric(asymmetric);
+        OutputOptions outputs = outputOptions();
         LlamaConfig config;
+        SchemeOptions options;
         try (Checkpoint checkpoint = Checkpoint.open(model)) {
             config = ModelFacts.config(checkpoint);
+            options = SchemeOptions.of(
+                    inputs.format(format),
+                    inputs.bits(bits, USUAL_BITS),
+                    inputs.groupSize(groupSize),
+                    !asymmetric,
+                    config,
+                    checkpoint);
         }
-        QuantizationScheme scheme = SchemeOptions.scheme(bits, groupSize, !asymmetric, config);
-        Recipe recipe = new Recipe(quantizer, scheme, GptqLayout.v1(scheme));
-        QuantizationView view = new QuantizationView(console, out, force);
-        Calibration shown = quantizer.needsMoments() ? calibration(config, console, view) : null;
+        PackedLayout layout = options.layout(inputs.rounding().kind());
+        Recipe recipe = chosen.recipe(settings, options.scheme(), layout, inputs.rounding());
+        view = new QuantizationView(console, out, force);
+        Calibration shown = recipe.needsCalibration() ? calibration(config, console) : null;
         if (shown == null && calibration != null) {
             console.note("note: " + chosen.word() + " looks at no text; --calibration is not used");
         }
-        try (Backend backend = Backends.open(console)) {
-            QuantizationRun run = new QuantizationRun(model, out, recipe, shown, backend);
+        try (Backend backend = Backends.open(console, matmul, ProductMode.VECTOR)) {
+            if (backend instanceof CpuBackend cpu) {
+                cpu.decideProducts();
+                console.line("multiplied by " + cpu.products());
+                console.event("matmul", fields -> fields.put("matmul", cpu.products()));
+            }
+            QuantizationRun run = new QuantizationRun(model, out, recipe, shown, backend, outputs);
             interruption.whenRequested(run::cancel);
             run.run(view);
         }
         return 0;
     }
 
-    private Calibration calibration(LlamaConfig config, Console console, QuantizationView view) throws IOException {
+    private OutputOptions outputOptions() {
+        OutputOptions options =
+                OutputOptions.DEFAULT.withResume(noResume ? Resume.NEVER : fresh ? Resume.FRESH : Resume.AUTO);
+        return shardSize == null ? options : options.withShardBytes(ByteSize.of("--shard-size", shardSize));
+    }
+
+    private Calibration calibration(LlamaConfig config, Console console) throws IOException {
         Path file = calibration;
         if (file == null) {
             file = bundledText(console.environment().home());
@@ -128,7 +231,10 @@ final class QuantizeCommand implements Command {
     private static Path bundledText(Path home) {
         if (home == null) {
             throw new HalftoneException(
-                    Kind.USAGE, "gptq needs a text, and the bundled one is not here", null, "--calibration FILE");
+                    Kind.USAGE,
+                    "this method needs a text, and the bundled one is not here",
+                    null,
+                    "--calibration FILE");
         }
         return DemoCommand.model(home).resolve("calibration.txt");
     }

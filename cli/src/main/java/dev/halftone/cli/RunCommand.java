@@ -9,6 +9,7 @@ import dev.halftone.core.model.Sampler;
 import dev.halftone.core.model.SamplingOptions;
 import dev.halftone.core.model.StreamingDecoder;
 import dev.halftone.core.model.Tokenizer;
+import dev.halftone.runtime.cpu.ProductMode;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -63,6 +64,12 @@ final class RunCommand implements Command {
     @Option(names = "--seed", paramLabel = "N", description = "Equal seeds answer equally. Default: by chance.")
     Long seed;
 
+    @Option(
+            names = "--matmul",
+            paramLabel = "NAME",
+            description = "How to compute the prompt; see doctor. Default: auto.")
+    String matmul;
+
     @Override
     public int run(Console console, Interruption interruption) throws IOException {
         requireConsistent();
@@ -76,7 +83,7 @@ final class RunCommand implements Command {
                     "neither chat_template.jinja nor tokenizer_config.json holds one",
                     "without --chat and --system, to continue the prompt as a text");
         }
-        try (LoadedModel loaded = LoadedModel.open(model, console)) {
+        try (LoadedModel loaded = LoadedModel.open(model, console, matmul, ProductMode.AUTO)) {
             Tokenizer tokenizer = loaded.tokenizer();
             int[] tokens = template.isPresent()
                     ? tokenizer.encode(template.get().render(messages(), true))
@@ -137,7 +144,15 @@ final class RunCommand implements Command {
             if (count > 0) {
                 reportFirst(start, first, console);
             }
-            report(generation, tokens.length, count, prefilled - start, System.nanoTime() - prefilled, text, console);
+            report(
+                    generation,
+                    tokens.length,
+                    count,
+                    prefilled - start,
+                    System.nanoTime() - prefilled,
+                    text,
+                    console,
+                    Backends.products(loaded.backend()));
         }
     }
 
@@ -174,7 +189,8 @@ final class RunCommand implements Command {
             long prefill,
             long decode,
             StringBuilder text,
-            Console console) {
+            Console console,
+            String products) {
         double prefillSeconds = prefill / 1e9;
         double seconds = decode / 1e9;
         String end = switch (generation.end()) {
@@ -194,9 +210,13 @@ final class RunCommand implements Command {
                 Figures.duration(seconds),
                 tokens / seconds,
                 end));
+        if (products != null) {
+            console.detail("prompt multiplied by " + products);
+        }
         console.event(
                 "done",
                 fields -> fields.put("text", text.toString())
+                        .put("matmul", products)
                         .put("finish_reason", end)
                         .put("prompt_tokens", promptTokens)
                         .put("tokens", tokens)

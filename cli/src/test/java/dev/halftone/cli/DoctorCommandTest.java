@@ -12,7 +12,9 @@ class DoctorCommandTest {
     void findsNoProblemOnAMachineThatRunsTheseTests() {
         Invocation run = Invocation.of("doctor");
         assertEquals(0, run.status(), run.out() + run.err());
-        for (String name : new String[] {"java", "vector api", "processor", "memory", "disk here", "computes with"}) {
+        for (String name :
+                new String[] {"java", "vector api", "processor", "memory", "disk here", "computes with", "multiplies by"
+                }) {
             assertTrue(run.out().lines().anyMatch(line -> line.matches("(ok|warning) +" + name + " .*")), run.out());
         }
         assertTrue(run.out().contains("computes with   cpu"), run.out());

@@ -4,12 +4,15 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import dev.halftone.core.HalftoneException;
+import dev.halftone.core.HalftoneException.Kind;
 import dev.halftone.core.testing.Shared;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -35,6 +38,44 @@ class PerplexityCommandTest {
         assertEquals(8 * 511, done.path("tokens").asInt());
     }
 
+    /// The result of oneDNN, where it can be had.
+    private static JsonNode scoredBy(String matmul) {
+        Invocation run =
+                score("--protocol", "plain", "--context", "512", "--windows", "8", "--json", "--matmul", matmul);
+        if (run.status()
+                == Failure.of(new HalftoneException(Kind.RESOURCES, "", null, null))
+                        .status()) {
+            System.out.println("Skipped: scoring by " + matmul + "; "
+                    + run.last().path("detail").asText());
+            Assumptions.abort("no oneDNN");
+        }
+        assertEquals(0, run.status(), run.err());
+        assertTrue(run.last().path("matmul").asText().startsWith("oneDNN "), run.out());
+        return run.last();
+    }
+
+    @Test
+    void scoresAlikeByOneDnn() {
+        assertEquals(1.60757, scoredBy("onednn").path("perplexity").asDouble(), 2e-5);
+    }
+
+    /// Rounding inputs to bfloat16 moves a loss of 0.4747 per token by thousandths.
+    @Test
+    void scoresNearlyAlikeWithInputsRoundedToBFloat16() {
+        double perplexity = scoredBy("onednn-bf16").path("perplexity").asDouble();
+        assertEquals(1.60757, perplexity, 5e-3);
+        assertTrue(Math.abs(perplexity - 1.60757) > 2e-5, "nothing was rounded: " + perplexity);
+    }
+
+    @Test
+    void saysThatItMultipliesExactlyUnlessAskedOtherwise() {
+        Invocation run = score("--protocol", "plain", "--context", "64", "--windows", "1");
+        assertTrue(run.out().contains("multiplied by vector kernels, float32\n"), run.out());
+        Invocation unknown = score("--protocol", "plain", "--matmul", "mkl");
+        assertEquals(2, unknown.status());
+        assertTrue(unknown.err().contains("onednn-bf16"), unknown.err());
+    }
+
     @Test
     void tellsEveryFigureByName() {
         Invocation run = score("--protocol", "plain", "--context", "128", "--windows", "3", "--json");
@@ -56,6 +97,28 @@ class PerplexityCommandTest {
                 "fccb6771a78614171a445bd189e47f8079d2b3129d2a3a3e757e64aa8d64beff",
                 done.path("text_sha256").asText());
         assertTrue(done.path("seconds").asDouble() > 0);
+    }
+
+    @Test
+    void tellsHowFarAModelIsFromTheOneItWasMadeFrom() {
+        String coarse = folder.resolve("coarse").toString();
+        Invocation made = Invocation.of(
+                "quantize", MODEL.toString(), coarse, "--method", "rtn", "--bits", "2", "--group-size", "64", "-q");
+        assertEquals(0, made.status(), made.err());
+        String[] compared = {
+            "perplexity", coarse, "--text", TEXT, "--protocol", "plain", "--context", "64", "--windows", "2", "--base"
+        };
+        List<String> words = new ArrayList<>(List.of(compared));
+        words.addAll(List.of(MODEL.toString(), "--json"));
+        JsonNode far = Invocation.of(words.toArray(String[]::new)).last();
+        words.set(1, MODEL.toString());
+        JsonNode same = Invocation.of(words.toArray(String[]::new)).last();
+
+        assertEquals(0, same.path("divergence").asDouble(), 1e-9);
+        assertEquals(1, same.path("same_top").asDouble());
+        assertTrue(far.path("divergence").asDouble() > 0.05, far.toString());
+        assertTrue(far.path("divergence_stderr").asDouble() > 0);
+        assertTrue(far.path("same_top").asDouble() < 1);
     }
 
     @Test

@@ -5,13 +5,17 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.halftone.core.testing.Shared;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 class QuantizeCommandTest {
     private static final String MODEL =
@@ -106,7 +110,98 @@ class QuantizeCommandTest {
         assertEquals(3.39, done.path("bits_per_weight").asDouble(), 0.01);
         assertTrue(done.path("seconds").asDouble() > 0);
         assertEquals(out(), done.path("out").asText());
-        assertEquals(30, events.size(), "plan, linears and done, nothing else");
+        assertEquals(34, events.size(), "plan, linears, four blocks kept and done, nothing else");
+    }
+
+    /// @return the last event
+    private JsonNode quantized(String... more) {
+        List<String> arguments = new ArrayList<>(List.of("quantize", MODEL, out(), "--group-size", "64", "--json"));
+        arguments.addAll(List.of(more));
+        Invocation run = Invocation.of(arguments.toArray(String[]::new));
+        assertEquals(0, run.status(), run.err());
+        return run.last();
+    }
+
+    private JsonNode section() throws IOException {
+        return new ObjectMapper()
+                .readTree(folder.resolve("out/config.json").toFile())
+                .path("quantization_config");
+    }
+
+    @ParameterizedTest
+    @CsvSource({"awq, awq+rtn-clip", "awq+gptq, awq+gptq"})
+    void scalesBeforeItRoundsAndSaysSo(String method, String steps) throws IOException {
+        JsonNode done = quantized(
+                "--method", method, "--bits", "3", "--calibration-windows", "2", "--calibration-length", "64");
+        assertEquals(steps, done.path("method").asText());
+        assertEquals(28, done.path("verified").asInt());
+        assertEquals("gptq", done.path("layout").asText());
+        JsonNode meta = section().path("meta");
+        assertEquals("both", meta.path("duo_scaling").asText());
+        assertEquals(method.equals("awq"), meta.path("apply_clip").asBoolean());
+        assertEquals(method.equals("awq") ? 0 : 0.01, meta.path("damp_percent").asDouble());
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "4, false, , gptq",
+        "8, false, , gptq",
+        "4, true, , awq",
+        "3, true, , gptq_v2",
+        "8, true, , gptq_v2",
+        "4, true, gptq, gptq",
+        "4, false, gptq_v2, gptq_v2",
+        "4, true, awq, awq",
+        "4, true, compressed-tensors, compressed-tensors",
+        "8, false, compressed-tensors, compressed-tensors"
+    })
+    void writesTheFormatThatWasAskedForOrTheOneThatMostToolsLoad(
+            int bits, boolean asymmetric, String asked, String expected) throws IOException {
+        List<String> more = new ArrayList<>(List.of("--method", "rtn", "--bits", Integer.toString(bits)));
+        if (asymmetric) {
+            more.add("--asymmetric");
+        }
+        if (asked != null) {
+            more.addAll(List.of("--format", asked));
+        }
+        assertEquals(
+                expected, quantized(more.toArray(String[]::new)).path("layout").asText());
+        JsonNode section = section();
+        assertEquals(
+                expected.startsWith("gptq") ? "gptq" : expected,
+                section.path("quant_method").asText());
+        assertEquals(
+                expected.equals("gptq_v2"),
+                section.path("checkpoint_format").asText().equals("gptq_v2"));
+    }
+
+    @Test
+    void refusesFormatsThatCannotHoldWhatIsAskedFor() throws IOException {
+        assertFails(
+                2,
+                "--format awq holds 4-bit asymmetric weights only, found 3-bit asymmetric",
+                "quantize",
+                MODEL,
+                out(),
+                "--format",
+                "awq",
+                "--asymmetric",
+                "--bits",
+                "3");
+        assertFails(2, "found 4-bit symmetric", "quantize", MODEL, out(), "--format", "awq");
+        assertFails(2, "format 'zip' is unknown; known: gptq, gptq_v2", "quantize", MODEL, out(), "--format", "zip");
+        assertFails(
+                2,
+                "cannot hold 3-bit codes",
+                "quantize",
+                MODEL,
+                out(),
+                "--method",
+                "rtn",
+                "--format",
+                "compressed-tensors",
+                "--bits",
+                "3");
     }
 
     @Test
@@ -129,11 +224,28 @@ class QuantizeCommandTest {
     }
 
     @Test
+    void writesFilesOfTheSizeAskedFor() throws IOException {
+        Invocation run = Invocation.of("quantize", MODEL, out(), "--method", "rtn", "--shard-size", "2.1MB");
+        assertEquals(0, run.status(), run.err());
+        try (var files = Files.list(folder.resolve("out"))) {
+            List<Path> weights = files.filter(file -> file.toString().endsWith(".safetensors"))
+                    .toList();
+            assertTrue(weights.size() > 1, weights.toString());
+            for (Path file : weights) {
+                // The header comes on top.
+                assertTrue(Files.size(file) < 2_150_000, file + ": " + Files.size(file));
+            }
+        }
+        assertTrue(Files.exists(folder.resolve("out/model.safetensors.index.json")));
+    }
+
+    @Test
     void refusesOptionsOutOfTheirRange() throws IOException {
         assertFails(2, "--bits must be 2, 3, 4 or 8, found 5", "quantize", MODEL, out(), "--bits", "5");
         assertFails(2, "--group-size must be positive", "quantize", MODEL, out(), "--group-size", "0");
         assertFails(
                 2, "no multiple of group size 100", "quantize", MODEL, out(), "--method", "rtn", "--group-size", "100");
+        assertFails(2, "--shard-size must be a size, found 'big'", "quantize", MODEL, out(), "--shard-size", "big");
         assertFails(2, "--damping must be above 0", "quantize", MODEL, out(), "--damping", "0");
         assertFails(
                 2,
@@ -143,7 +255,14 @@ class QuantizeCommandTest {
                 out(),
                 "--order",
                 "random");
-        assertFails(2, "method 'magic' is unknown; known: rtn, gptq", "quantize", MODEL, out(), "--method", "magic");
+        assertFails(
+                2,
+                "method 'magic' is unknown; known: rtn, gptq, awq, awq+gptq, smoothquant, smoothquant+gptq",
+                "quantize",
+                MODEL,
+                out(),
+                "--method",
+                "magic");
         assertFails(
                 2,
                 "--damping means nothing to method rtn",
@@ -156,6 +275,16 @@ class QuantizeCommandTest {
                 "0.1");
         assertFails(
                 2,
+                "--order means nothing to method awq",
+                "quantize",
+                MODEL,
+                out(),
+                "--method",
+                "awq",
+                "--order",
+                "natural");
+        assertFails(
+                2,
                 "longer than the model's context",
                 "quantize",
                 MODEL,
@@ -164,6 +293,98 @@ class QuantizeCommandTest {
                 "1025",
                 "--calibration-windows",
                 "1");
+    }
+
+    private Invocation quantize(String... options) {
+        List<String> arguments = new ArrayList<>(List.of("quantize", MODEL, out(), "--json"));
+        arguments.addAll(List.of("--calibration-windows", "2", "--calibration-length", "32"));
+        arguments.addAll(List.of(options));
+        return Invocation.of(arguments.toArray(String[]::new));
+    }
+
+    private JsonNode inputActivations() throws IOException {
+        JsonNode config = new ObjectMapper().readTree(Files.readString(Path.of(out(), "config.json")));
+        assertEquals(
+                "int-quantized",
+                config.at("/quantization_config/config_groups/group_0/format").textValue());
+        return config.at("/quantization_config/config_groups/group_0/input_activations");
+    }
+
+    @Test
+    void smoothquantRoundsInputsWeightsAndFormatWithoutBeingTold() throws IOException {
+        Invocation run = quantize("--method", "smoothquant");
+        assertEquals(0, run.status(), run.err());
+        JsonNode plan = run.events().getFirst();
+        assertEquals("smoothquant+rtn", plan.path("method").asText());
+        assertEquals(8, plan.path("bits").asInt());
+        assertEquals(-1, plan.path("group_size").asInt());
+        assertTrue(plan.path("symmetric").asBoolean());
+        assertEquals("auto", plan.path("settings").path("smoothing_strength").asText());
+        assertEquals("all", plan.path("settings").path("smoothing_folds").asText());
+        assertEquals("per-token", plan.path("settings").path("activations").asText());
+        assertEquals("token", inputActivations().path("strategy").asText());
+        assertTrue(inputActivations().path("dynamic").asBoolean());
+    }
+
+    @Test
+    void smoothquantWithGptqTakesTheOptionsOfBoth() throws IOException {
+        Invocation run = quantize(
+                "--method",
+                "smoothquant+gptq",
+                "--smoothing",
+                "0.5",
+                "--smoothing-folds",
+                "norms",
+                "--damping",
+                "0.02",
+                "--activations",
+                "per-tensor",
+                "--activation-range",
+                "mse");
+        assertEquals(0, run.status(), run.err());
+        JsonNode settings = run.events().getFirst().path("settings");
+        assertEquals(0.5, settings.path("smoothing_strength").asDouble());
+        assertEquals("norms", settings.path("smoothing_folds").asText());
+        assertEquals(0.02, settings.path("damp_percent").asDouble());
+        assertEquals("per-tensor", settings.path("activations").asText());
+        assertEquals("squared-error", settings.path("activation_range").asText());
+        assertEquals("tensor", inputActivations().path("strategy").asText());
+        assertFalse(inputActivations().path("dynamic").asBoolean());
+    }
+
+    @Test
+    void anyMethodRoundsInputsIfAskedTo() throws IOException {
+        Invocation run = quantize("--method", "rtn", "--activations", "per-token");
+        assertEquals(0, run.status(), run.err());
+        assertEquals(8, run.events().getFirst().path("bits").asInt());
+        assertTrue(run.events().getFirst().path("calibration").isNull(), "nothing is to be found in a text");
+        assertEquals("token", inputActivations().path("strategy").asText());
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "--method smoothquant --bits 4|inputs rounded to integers take --bits 8, found --bits 4",
+                "--method smoothquant --group-size 128|take --group-size -1, found --group-size 128",
+                "--method smoothquant --format gptq|take --format compressed-tensors, found --format gptq",
+                "--method smoothquant --asymmetric|without zero points, found --asymmetric",
+                "--method smoothquant --activations sometimes|'sometimes' are unknown; known: per-token, per-tensor",
+                "--method smoothquant --activation-range mse|--activation-range is for the one scale",
+                "--method gptq --activation-range mse|--activation-range is for the one scale",
+                "--method rtn --activations per-tensor --activation-range all|known: minmax, moving-average,"
+                        + " percentile",
+                "--method smoothquant --smoothing much|--smoothing is auto or from 0 to 1, found 'much'",
+                "--method smoothquant --smoothing 1.5|--smoothing is auto or from 0 to 1, found '1.5'",
+                "--method smoothquant --smoothing-folds some|smoothing-folds 'some' is unknown; known: all, norms",
+                "--method gptq --smoothing 0.5|--smoothing means nothing to method gptq",
+                "--method rtn --smoothing-folds all|--smoothing-folds means nothing to method rtn",
+                "--method smoothquant --damping 0.1|--damping means nothing to method smoothquant"
+            })
+    void refusesWhatContradictsTheRoundingOfInputs(String options, String what) throws IOException {
+        List<String> arguments = new ArrayList<>(List.of("quantize", MODEL, out()));
+        arguments.addAll(List.of(options.split(" ")));
+        assertFails(2, what, arguments.toArray(String[]::new));
     }
 
     @Test

@@ -15,7 +15,7 @@ import org.junit.jupiter.api.condition.DisabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
-/// What a signal leaves of a run: nothing.
+/// What a signal leaves of a run: its finished blocks, and nothing where the output is to be.
 @DisabledOnOs(value = OS.WINDOWS, disabledReason = "signals are sent with kill")
 class SignalTest {
     private static final String MODEL =
@@ -29,10 +29,24 @@ class SignalTest {
                 "quantize", MODEL, folder.resolve("out").toString(), "--calibration-length", "512", "--threads", "1");
     }
 
-    private void assertNothingIsLeft() throws IOException {
+    private void assertTheSameCommandGoesOn() throws Exception {
         try (var left = Files.list(folder)) {
-            assertEquals(List.of(), left.toList());
+            assertEquals(List.of(folder.resolve(".out.partial")), left.toList());
         }
+        try (Launched run = quantizing()) {
+            assertEquals(0, run.await(), run.err());
+            assertTrue(run.err().contains("going on with an interrupted run: "), run.err());
+            assertFalse(run.out().contains("    0  q_proj "), run.out());
+            assertTrue(run.out().contains("28 of 28 linears restore"), run.out());
+        }
+        try (var left = Files.list(folder)) {
+            assertEquals(List.of(folder.resolve("out")), left.toList());
+        }
+    }
+
+    private static void assertSaysHowToGoOn(Launched run) {
+        assertTrue(run.err().contains("stopped; nothing was published; "), run.err());
+        assertTrue(run.err().stripTrailing().endsWith(".out.partial': the same command goes on from there"), run.err());
     }
 
     /// A process started in the background of a script is told to ignore SIGINT, and so are its children.
@@ -56,23 +70,23 @@ class SignalTest {
         }
         assumeFalse(ignoresInterrupts(), "this process ignores SIGINT");
         try (Launched run = quantizing()) {
-            run.awaitOut("  q_proj ");
+            run.awaitOut("    1  q_proj ");
             run.signal("INT");
             assertEquals(130, run.await(), run.err());
-            assertTrue(run.err().endsWith("stopped; nothing was published\n"), run.err());
+            assertSaysHowToGoOn(run);
             assertFalse(run.err().contains("error"), run.err());
-            assertNothingIsLeft();
         }
+        assertTheSameCommandGoesOn();
     }
 
     @Test
     void aTerminatedRunPublishesNothingAndEndsWith143() throws Exception {
         try (Launched run = quantizing()) {
-            run.awaitOut("  q_proj ");
+            run.awaitOut("    1  q_proj ");
             run.signal("TERM");
             assertEquals(143, run.await(), run.err());
-            assertTrue(run.err().endsWith("stopped; nothing was published\n"), run.err());
-            assertNothingIsLeft();
+            assertSaysHowToGoOn(run);
         }
+        assertTheSameCommandGoesOn();
     }
 }

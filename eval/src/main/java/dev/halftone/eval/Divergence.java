@@ -1,6 +1,7 @@
 package dev.halftone.eval;
 
 import dev.halftone.core.model.Llama;
+import java.util.function.IntConsumer;
 
 /// How far the next-token distributions of a model are from those of the model it was made from.
 ///
@@ -14,6 +15,11 @@ public record Divergence(double meanDivergence, double standardError, double sam
     ///
     /// @throws IllegalArgumentException if the vocabularies differ
     public static Divergence between(Llama base, Llama other, Windows windows) {
+        return between(base, other, windows, done -> {});
+    }
+
+    /// The same, telling after every window how many are done.
+    public static Divergence between(Llama base, Llama other, Windows windows, IntConsumer listener) {
         int vocabulary = base.config().vocabulary();
         if (other.config().vocabulary() != vocabulary) {
             throw new IllegalArgumentException("vocabularies differ: " + vocabulary + " and "
@@ -50,12 +56,14 @@ public record Divergence(double meanDivergence, double standardError, double sam
                     mean.add(divergences[i]);
                     agreements += same[i] ? 1 : 0;
                 }
+                listener.accept(index + 1);
             }
         }
         return new Divergence(mean.mean(), mean.standardError(), (double) agreements / mean.count(), mean.count());
     }
 
-    private static double divergence(float[] base, int p, float[] other, int q, int vocabulary) {
+    /// `KL(base ‖ other)` of two rows of logits.
+    static double divergence(float[] base, int p, float[] other, int q, int vocabulary) {
         double baseNorm = LogProbabilities.logSumExp(base, p, vocabulary);
         double otherNorm = LogProbabilities.logSumExp(other, q, vocabulary);
         double sum = 0;

@@ -6,25 +6,44 @@ package dev.halftone.gptq;
 ///                if the factorisation fails
 /// @param order   of the columns
 /// @param grid    how the grid of a group is chosen
-public record GptqOptions(double damping, ColumnOrder order, GridRule grid) {
-    /// Damping 0.01, group-aware order, grids chosen by output error.
-    public static final GptqOptions DEFAULT = new GptqOptions(0.01, ColumnOrder.GROUP_AWARE, GridRule.OUTPUT_ERROR);
+/// @param sweeps  of [CodeDescent] over the finished codes; 0 leaves them as the solver chose them
+/// @param target  what the outputs should come near to
+public record GptqOptions(double damping, ColumnOrder order, GridRule grid, int sweeps, Target target) {
+    /// Damping 0.01, group-aware order, grids chosen by output error, four sweeps, the same inputs.
+    public static final GptqOptions DEFAULT =
+            new GptqOptions(0.01, ColumnOrder.GROUP_AWARE, GridRule.OUTPUT_ERROR, 4, Target.SAME_INPUTS);
+
+    /// The solver alone, as the paper has it.
+    public GptqOptions(double damping, ColumnOrder order, GridRule grid) {
+        this(damping, order, grid, 0, Target.SAME_INPUTS);
+    }
 
     public GptqOptions {
         if (!(damping > 0 && damping <= 1)) {
             throw new IllegalArgumentException("damping must be above 0 and at most 1, found " + damping);
         }
+        if (sweeps < 0) {
+            throw new IllegalArgumentException("sweeps must not be negative, found " + sweeps);
+        }
     }
 
     public GptqOptions withDamping(double newDamping) {
-        return new GptqOptions(newDamping, order, grid);
+        return new GptqOptions(newDamping, order, grid, sweeps, target);
     }
 
     public GptqOptions withOrder(ColumnOrder newOrder) {
-        return new GptqOptions(damping, newOrder, grid);
+        return new GptqOptions(damping, newOrder, grid, sweeps, target);
     }
 
     public GptqOptions withGrid(GridRule newGrid) {
-        return new GptqOptions(damping, order, newGrid);
+        return new GptqOptions(damping, order, newGrid, sweeps, target);
+    }
+
+    public GptqOptions withSweeps(int newSweeps) {
+        return new GptqOptions(damping, order, grid, newSweeps, target);
+    }
+
+    public GptqOptions withTarget(Target newTarget) {
+        return new GptqOptions(damping, order, grid, sweeps, newTarget);
     }
 }

@@ -4,24 +4,22 @@ import dev.halftone.core.HalftoneException;
 import dev.halftone.core.compute.Backend;
 import dev.halftone.core.quantize.InputStatistics;
 import dev.halftone.core.quantize.OutputError;
-import dev.halftone.core.quantize.QuantizationError;
 import dev.halftone.core.quantize.Quantized;
-import dev.halftone.core.quantize.RoundToNearest;
 import dev.halftone.core.quantize.WeightQuantizer;
 import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.core.weight.Weight;
+import java.lang.foreign.Arena;
 import java.util.Locale;
 import java.util.SortedMap;
 import java.util.TreeMap;
 
 /// GPTQ as a method: needs the moments of each linear's inputs, and compares itself with plain rounding.
 public final class GptqQuantizer implements WeightQuantizer {
-    /// Rows whose outputs are measured for comparison. Rows are independent problems, and measuring one costs as much
-    /// as the moments of two tokens, so that some rows speak for all of a large weight.
-    private static final int COMPARED_ROWS = 512;
-
     /// What a factor depends on besides the moments.
     private record FactorKey(double damping, ColumnOrder order, int groupLength) {}
+
+    /// The same, for the shift of the target.
+    private record ShiftKey(double damping, ColumnOrder order, int groupLength) {}
 
     private final GptqOptions options;
 
@@ -45,6 +43,8 @@ public final class GptqQuantizer implements WeightQuantizer {
                 options.order() == ColumnOrder.ACTIVATION || options.grid() == GridRule.RANGE
                         ? "range"
                         : "output-error");
+        settings.put("descent_sweeps", options.sweeps());
+        settings.put("target", options.target().name().toLowerCase(Locale.ROOT).replace('_', '-'));
         settings.put("act_group_aware", options.order() == ColumnOrder.GROUP_AWARE);
         settings.put("static_groups", options.order() == ColumnOrder.ACTIVATION);
         return settings;
@@ -53,6 +53,16 @@ public final class GptqQuantizer implements WeightQuantizer {
     @Override
     public boolean needsMoments() {
         return true;
+    }
+
+    @Override
+    public boolean needsFloatInputs() {
+        return options.target() != Target.SAME_INPUTS;
+    }
+
+    @Override
+    public boolean needsFloatStates() {
+        return options.target() == Target.FLOAT_STATES;
     }
 
     public GptqOptions options() {
@@ -68,9 +78,16 @@ public final class GptqQuantizer implements WeightQuantizer {
                 new FactorKey(options.damping(), options.order(), groupLength),
                 InverseFactor.class,
                 () -> InverseFactor.of(linear, statistics.moments(), groupLength, options, backend));
-        GptqSolver.Solution solution;
-        try {
-            solution = GptqSolver.solve(weight, scheme, factor, options, backend);
+        try (Arena arena = Arena.ofShared()) {
+            Weight target = weight;
+            if (needsFloatInputs()) {
+                FloatTarget shift = statistics.derived(
+                        new ShiftKey(options.damping(), options.order(), groupLength),
+                        FloatTarget.class,
+                        () -> FloatTarget.of(statistics, factor, backend));
+                target = shift.of(weight, arena, backend);
+            }
+            return solve(target, scheme, factor, statistics, backend);
         } catch (ArithmeticException e) {
             throw new HalftoneException(
                     HalftoneException.Kind.NUMERICS,
@@ -80,49 +97,24 @@ public final class GptqQuantizer implements WeightQuantizer {
                     "more damping, or more varied calibration text",
                     e);
         }
-        return new Quantized(
-                solution.weight(), compare(weight, solution, scheme, statistics, backend), factor.attempts());
     }
 
-    /// Sets the solver's error beside the size of the outputs and the error of plain rounding.
-    private static QuantizationError compare(
-            Weight weight,
-            GptqSolver.Solution solution,
+    private Quantized solve(
+            Weight target,
             QuantizationScheme scheme,
+            InverseFactor factor,
             InputStatistics statistics,
             Backend backend) {
-        int inputs = weight.inputs();
-        int rows = Math.min(COMPARED_ROWS, weight.outputs());
-        float[] values = new float[rows * inputs];
-        float[] changes = new float[rows * inputs];
-        float[] row = new float[inputs];
-        float[] restored = new float[inputs];
-        double error = 0;
-        for (int i = 0; i < rows; i++) {
-            int chosen = (int) ((long) i * weight.outputs() / rows);
-            weight.restoreRow(chosen, row, 0);
-            RoundToNearest.roundRow(row, scheme, restored);
-            for (int j = 0; j < inputs; j++) {
-                values[i * inputs + j] = row[j];
-                changes[i * inputs + j] = row[j] - restored[j];
-            }
-            error += solution.errors()[chosen];
+        GptqSolver.Solution solution = GptqSolver.solve(target, scheme, factor, options, backend);
+        double[] errors = solution.errors();
+        if (options.sweeps() > 0) {
+            CodeDescent descent = new CodeDescent(
+                    target, solution.weight(), statistics.moments(), factor.added(), factor.dead(), backend);
+            errors = descent.run(options.sweeps());
         }
-        double size = sum(OutputError.ofRows(values, rows, statistics.moments(), backend));
-        double rounding = sum(OutputError.ofRows(changes, rows, statistics.moments(), backend));
-        return new QuantizationError(
-                QuantizationError.Measure.OUTPUTS,
-                sum(solution.errors()),
-                size == 0 ? 0 : error / size,
-                size == 0 ? 0 : rounding / size,
-                rows);
-    }
-
-    private static double sum(double[] values) {
-        double sum = 0;
-        for (double value : values) {
-            sum += value;
-        }
-        return sum;
+        return new Quantized(
+                solution.weight(),
+                OutputError.compare(target, errors, scheme, statistics.moments(), backend),
+                factor.attempts());
     }
 }

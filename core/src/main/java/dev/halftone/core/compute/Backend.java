@@ -1,5 +1,6 @@
 package dev.halftone.core.compute;
 
+import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.Weight;
 import java.util.Optional;
 
@@ -10,13 +11,20 @@ public interface Backend extends AutoCloseable {
     /// What runs, for logs and reports: kernels, width, threads.
     String description();
 
+    /// What the rounding of results depends on: two backends that answer the same compute the same numbers, bit for
+    /// bit. So it names kernels and vector width, but no number of threads where results do not depend on it.
+    default String arithmetic() {
+        return description();
+    }
+
     /// Zeroed memory that the caller closes.
     Matrix allocate(int rows, int columns);
 
     /// An empty cache for `layers` layers and `slots` sequences of up to `capacity` tokens.
     KvCache allocateCache(int layers, int slots, int capacity, AttentionShape shape);
 
-    /// Repacks `weight` for this backend's kernels.
+    /// Repacks `weight` for this backend's kernels. A weight whose [ActivationScheme] says so rounds every row of its
+    /// inputs on the way in; the integers are summed exactly, in 32 bits, and scaled at the end.
     ///
     /// @param bias `[outputs]`, or null for none
     Linear bind(Weight weight, float[] bias);
@@ -78,6 +86,9 @@ public interface Backend extends AutoCloseable {
 
     /// `gram += xᵀ·x` for `x` `[n, d]` and `gram` `[d, d]`; both triangles are kept.
     void addGram(Matrix x, Matrix gram);
+
+    /// `sum += aᵀ·b` for `a` `[n, p]`, `b` `[n, q]` and `sum` `[p, q]`.
+    void addTransposedProduct(Matrix a, Matrix b, Matrix sum);
 
     /// `c -= a·b`.
     void subtractProduct(Matrix a, Matrix b, Matrix c);

@@ -1,6 +1,7 @@
 package dev.halftone.core.compute;
 
-/// A weight bound to a backend, repacked for its kernels: `y = x · Wᵀ + b`.
+/// A weight bound to a backend, repacked for its kernels: `y = x · Wᵀ + b`, with `x` rounded first if the weight asks
+/// for it.
 public interface Linear extends AutoCloseable {
     int inputs();
 

@@ -1,5 +1,7 @@
 package dev.halftone.core.compute;
 
+import dev.halftone.core.weight.ActivationScheme;
+import dev.halftone.core.weight.QuantizedWeight;
 import dev.halftone.core.weight.Weight;
 import java.util.Arrays;
 
@@ -75,6 +77,62 @@ public final class ReferenceBackend implements Backend {
         public void close() {}
     }
 
+    /// Inputs rounded to integers, multiplied by the codes as integers, and scaled at the end.
+    private record HostIntegers(QuantizedWeight weight, float[] bias) implements Linear {
+        @Override
+        public int inputs() {
+            return weight.inputs();
+        }
+
+        @Override
+        public int outputs() {
+            return weight.outputs();
+        }
+
+        @Override
+        public void multiply(Matrix x, Matrix y) {
+            Host in = host(x);
+            Host out = host(y);
+            int inputs = inputs();
+            require(in.columns == inputs && out.columns == outputs() && in.rows == out.rows, "multiply", x, y);
+            float[] row = new float[inputs];
+            for (int r = 0; r < in.rows; r++) {
+                for (int i = 0; i < inputs; i++) {
+                    row[i] = in.get(r, i);
+                }
+                double scale = weight.activations().scaleOf(row, 0, inputs);
+                ActivationScheme.round(row, 0, inputs, (float) scale, row);
+                for (int output = 0; output < outputs(); output++) {
+                    long sum = 0;
+                    for (int i = 0; i < inputs; i++) {
+                        int code = weight.codes()[output * inputs + i] & 0xFF;
+                        sum += (long) row[i] * (code - weight.zeros()[output]);
+                    }
+                    out.set(r, output, scale * weight.scales()[output] * sum + (bias == null ? 0 : bias[output]));
+                }
+            }
+        }
+
+        @Override
+        public void gather(int[] indices, Matrix destination) {
+            float[] row = new float[inputs()];
+            for (int i = 0; i < destination.rows(); i++) {
+                weight.restoreRow(indices[i], row, 0);
+                for (int column = 0; column < row.length; column++) {
+                    host(destination).set(i, column, row[column]);
+                }
+            }
+        }
+
+        @Override
+        public long bytes() {
+            return weight.codes().length + 8L * outputs();
+        }
+
+        @Override
+        public void close() {}
+    }
+
     private static Host host(Matrix matrix) {
         return (Host) matrix;
     }
@@ -111,6 +169,12 @@ public final class ReferenceBackend implements Backend {
 
     @Override
     public Linear bind(Weight weight, float[] bias) {
+        if (weight instanceof QuantizedWeight codes) {
+            return switch (codes.activations().kind()) {
+                case NONE -> new HostLinear(weight.restore(), bias, weight.outputs(), weight.inputs());
+                case PER_TOKEN, PER_TENSOR -> new HostIntegers(codes, bias);
+            };
+        }
         return new HostLinear(weight.restore(), bias, weight.outputs(), weight.inputs());
     }
 
@@ -278,6 +342,24 @@ public final class ReferenceBackend implements Backend {
                     sum += (double) in.get(row, i) * in.get(row, j);
                 }
                 out.set(i, j, sum);
+            }
+        }
+    }
+
+    @Override
+    public void addTransposedProduct(Matrix a, Matrix b, Matrix sum) {
+        Host left = host(a);
+        Host right = host(b);
+        Host out = host(sum);
+        require(left.rows == right.rows, "addTransposedProduct", a, b);
+        require(out.rows == left.columns && out.columns == right.columns, "addTransposedProduct", a, sum);
+        for (int i = 0; i < out.rows; i++) {
+            for (int j = 0; j < out.columns; j++) {
+                double total = out.get(i, j);
+                for (int row = 0; row < left.rows; row++) {
+                    total += (double) left.get(row, i) * right.get(row, j);
+                }
+                out.set(i, j, total);
             }
         }
     }

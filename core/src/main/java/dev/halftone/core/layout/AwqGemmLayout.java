@@ -269,7 +269,19 @@ public final class AwqGemmLayout implements PackedLayout {
 
     @Override
     public ObjectNode config(
-            QuantizationScheme scheme, String tool, Map<String, ?> meta, Collection<String> denseLinears) {
+            QuantizationScheme scheme,
+            String tool,
+            Map<String, ?> meta,
+            Collection<String> denseLinears,
+            Map<String, QuantizationScheme> exceptions) {
+        if (!exceptions.isEmpty()) {
+            throw new HalftoneException(
+                    Kind.USAGE,
+                    "the AWQ format knows one scheme for all linears",
+                    exceptions.size() + " are to have their own, the first '"
+                            + exceptions.keySet().iterator().next() + "'",
+                    "write gptq or compressed-tensors, or leave these linears in floating point");
+        }
         ObjectNode section = JsonNodeFactory.instance.objectNode();
         section.put("bits", scheme.bits());
         section.put("group_size", scheme.groupSize());
@@ -288,7 +300,7 @@ public final class AwqGemmLayout implements PackedLayout {
         } else {
             denseLinears.forEach(section.putArray("modules_to_not_convert")::add);
         }
-        DynamicRules.writeExclusions(denseLinears, section);
+        DynamicRules.write(denseLinears, Map.of(), section);
         section.set("meta", PackedTensors.meta(tool, meta));
         return section;
     }

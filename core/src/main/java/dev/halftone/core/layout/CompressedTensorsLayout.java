@@ -22,6 +22,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -447,7 +448,12 @@ public final class CompressedTensorsLayout implements PackedLayout {
     }
 
     @Override
-    public ObjectNode config(QuantizationScheme scheme, String tool, Map<String, ?> meta, Collection<String> dense) {
+    public ObjectNode config(
+            QuantizationScheme scheme,
+            String tool,
+            Map<String, ?> meta,
+            Collection<String> dense,
+            Map<String, QuantizationScheme> exceptions) {
         if (settings.groups().size() != 1) {
             throw new IllegalArgumentException("a configuration is written for linears that are all alike");
         }
@@ -461,8 +467,20 @@ public final class CompressedTensorsLayout implements PackedLayout {
         section.putNull("kv_cache_scheme");
         // The head is a linear too, and is never quantized.
         dense.forEach(section.putArray("ignore").add("lm_head")::add);
-        ObjectNode group = section.putObject("config_groups").putObject("group_0");
-        group.putArray("targets").add("Linear");
+        ObjectNode groups = section.putObject("config_groups");
+        // A linear's own name goes before the name of its class.
+        writeGroup(groups, List.of("Linear"), alike, scheme);
+        Map<QuantizationScheme, List<String>> others = new LinkedHashMap<>();
+        exceptions.forEach((linear, own) ->
+                others.computeIfAbsent(own, any -> new ArrayList<>()).add(linear));
+        others.forEach((own, linears) -> writeGroup(groups, linears, alike, own));
+        return section;
+    }
+
+    private static void writeGroup(
+            ObjectNode groups, List<String> targets, CompressedTensorsGroup alike, QuantizationScheme scheme) {
+        ObjectNode group = groups.putObject("group_" + groups.size());
+        targets.forEach(group.putArray("targets")::add);
         group.put("format", alike.format().text());
         boolean grouped = scheme.groupSize() != QuantizationScheme.PER_CHANNEL;
         ObjectNode weights = arguments(scheme.bits(), grouped ? "group" : "channel", scheme.symmetric(), false);
@@ -478,7 +496,6 @@ public final class CompressedTensorsLayout implements PackedLayout {
                     case PER_TENSOR -> arguments(8, "tensor", true, false);
                 });
         group.putNull("output_activations");
-        return section;
     }
 
     /// Keys that every release of the format knows; it refuses those that it does not.

@@ -3,6 +3,7 @@ package dev.halftone.core.layout;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.halftone.core.checkpoint.MalformedCheckpointException;
+import dev.halftone.core.weight.QuantizationScheme;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -64,12 +65,22 @@ record DynamicRules(List<NamePattern> exclusions, List<Rule> overrides) {
         return new DynamicRules(exclusions, overrides);
     }
 
-    /// Writes rules that exclude exactly the linears `dense`, if there are any: readers build every other one packed.
-    static void writeExclusions(Collection<String> dense, ObjectNode section) {
-        if (!dense.isEmpty()) {
-            ObjectNode dynamic = section.putObject("dynamic");
-            dense.forEach(linear -> dynamic.putObject("-:^" + linear.replace(".", "\\.") + "$"));
+    /// Writes rules, if there need be any, that exclude exactly the linears `dense`, and change exactly `exceptions`:
+    /// readers build every other one as the whole file says.
+    static void write(Collection<String> dense, Map<String, QuantizationScheme> exceptions, ObjectNode section) {
+        if (dense.isEmpty() && exceptions.isEmpty()) {
+            return;
         }
+        ObjectNode dynamic = section.putObject("dynamic");
+        dense.forEach(linear -> dynamic.putObject("-:" + exactly(linear)));
+        exceptions.forEach((linear, scheme) -> dynamic.putObject("+:" + exactly(linear))
+                .put("bits", scheme.bits())
+                .put("group_size", scheme.groupSize())
+                .put("sym", scheme.symmetric()));
+    }
+
+    private static String exactly(String linear) {
+        return "^" + linear.replace(".", "\\.") + "$";
     }
 
     boolean excludes(String linear) {

@@ -326,7 +326,12 @@ public final class GptqLayout implements PackedLayout {
     }
 
     @Override
-    public ObjectNode config(QuantizationScheme scheme, String tool, Map<String, ?> meta, Collection<String> dense) {
+    public ObjectNode config(
+            QuantizationScheme scheme,
+            String tool,
+            Map<String, ?> meta,
+            Collection<String> dense,
+            Map<String, QuantizationScheme> exceptions) {
         ObjectNode section = JsonNodeFactory.instance.objectNode();
         section.put("bits", scheme.bits());
         section.put("group_size", scheme.groupSize());
@@ -339,7 +344,7 @@ public final class GptqLayout implements PackedLayout {
         section.put("checkpoint_format", name());
         section.put("format", name());
         section.put("pack_dtype", "int32");
-        DynamicRules.writeExclusions(dense, section);
+        DynamicRules.write(dense, exceptions, section);
         section.set("meta", PackedTensors.meta(tool, meta));
         return section;
     }

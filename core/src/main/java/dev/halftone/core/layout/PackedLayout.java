@@ -58,6 +58,18 @@ public sealed interface PackedLayout permits GptqLayout, AwqGemmLayout, Compress
     /// @param tool  who made it, as `name:version`
     /// @param meta  how the codes were found, under the names that the format's own tools use; left out, like the
     ///              tool, where the format has no place for it
-    /// @param dense linears of the decoder blocks that were left in floating point
-    ObjectNode config(QuantizationScheme scheme, String tool, Map<String, ?> meta, Collection<String> dense);
+    /// @param dense      linears of the decoder blocks that were left in floating point
+    /// @param exceptions linears whose scheme is not `scheme`, and theirs
+    /// @throws HalftoneException of kind USAGE if there are exceptions, and the format knows but one scheme
+    ObjectNode config(
+            QuantizationScheme scheme,
+            String tool,
+            Map<String, ?> meta,
+            Collection<String> dense,
+            Map<String, QuantizationScheme> exceptions);
+
+    /// The section of a file whose packed linears are all alike.
+    default ObjectNode config(QuantizationScheme scheme, String tool, Map<String, ?> meta, Collection<String> dense) {
+        return config(scheme, tool, meta, dense, Map.of());
+    }
 }

@@ -9,6 +9,7 @@ import dev.halftone.core.compute.KvCache;
 import dev.halftone.core.compute.Linear;
 import dev.halftone.core.compute.Matrix;
 import dev.halftone.core.layout.LinearWeights;
+import dev.halftone.core.tensor.Tensor;
 import dev.halftone.core.weight.Weight;
 import java.util.EnumMap;
 import java.util.HashMap;
@@ -67,10 +68,17 @@ public final class DecoderBlock implements AutoCloseable {
     /// The norms of `layer` alone, for who brings the weights with [#bind]. A step may be taken as soon as the linears
     /// that it uses are there.
     ///
+    /// @param replaced norms and biases to take instead of the checkpoint's, by full name; must live as long as
+    ///                 linears are bound
     /// @throws MalformedCheckpointException if a tensor is missing or does not fit the configuration
     public static DecoderBlock withoutLinears(
-            LlamaConfig config, int layer, LinearWeights weights, Checkpoint checkpoint, Backend backend) {
-        DecoderBlock block = new DecoderBlock(config, layer, new WeightLoader(weights, checkpoint, backend));
+            LlamaConfig config,
+            int layer,
+            LinearWeights weights,
+            Checkpoint checkpoint,
+            Backend backend,
+            Map<String, Tensor> replaced) {
+        DecoderBlock block = new DecoderBlock(config, layer, new WeightLoader(weights, checkpoint, backend, replaced));
         try {
             block.loadNorms();
         } catch (RuntimeException e) {

@@ -10,9 +10,17 @@ import dev.halftone.core.tensor.Shape;
 import dev.halftone.core.tensor.Tensor;
 import dev.halftone.core.weight.DenseWeight;
 import dev.halftone.core.weight.Weight;
+import java.util.Map;
 
 /// Takes weights out of a checkpoint, holds them against the shapes that the configuration implies, and binds them.
-record WeightLoader(LinearWeights weights, Checkpoint checkpoint, Backend backend) {
+///
+/// @param replaced norms and biases that stand for those of the checkpoint, by full name
+record WeightLoader(LinearWeights weights, Checkpoint checkpoint, Backend backend, Map<String, Tensor> replaced) {
+    /// The checkpoint as it is.
+    WeightLoader(LinearWeights weights, Checkpoint checkpoint, Backend backend) {
+        this(weights, checkpoint, backend, Map.of());
+    }
+
     /// @param biased whether the model's linear has a bias
     Linear linear(String name, int outputs, int inputs, boolean biased) {
         return bind(name, weights.weight(name), outputs, inputs, biased);
@@ -32,8 +40,11 @@ record WeightLoader(LinearWeights weights, Checkpoint checkpoint, Backend backen
 
     /// A vector as a matrix of one row.
     Matrix vector(String name, int length) {
-        Tensor tensor = floating(name, Shape.of(length));
-        checkpoint.requireFinite(name);
+        Tensor tensor = replaced.get(name);
+        if (tensor == null) {
+            tensor = floating(name, Shape.of(length));
+            checkpoint.requireFinite(name);
+        }
         Matrix matrix = backend.allocate(1, length);
         backend.copyIn(tensor.toFloats(), 0, matrix);
         return matrix;
@@ -49,7 +60,8 @@ record WeightLoader(LinearWeights weights, Checkpoint checkpoint, Backend backen
     }
 
     private float[] bias(String linear, int outputs, boolean biased) {
-        float[] bias = weights.bias(linear);
+        Tensor replacement = replaced.get(linear + ".bias");
+        float[] bias = replacement == null ? weights.bias(linear) : replacement.toFloats();
         if (!biased) {
             requireNoBias(linear, bias);
             return null;

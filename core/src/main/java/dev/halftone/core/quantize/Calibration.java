@@ -3,10 +3,7 @@ package dev.halftone.core.quantize;
 import dev.halftone.core.HalftoneException;
 import dev.halftone.core.HalftoneException.Kind;
 import java.nio.charset.StandardCharsets;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.Arrays;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.stream.IntStream;
 
@@ -66,15 +63,12 @@ public record Calibration(List<int[]> windows, Facts facts) {
         List<int[]> windows = IntStream.range(0, samples)
                 .mapToObj(i -> Arrays.copyOfRange(tokens, i * length, (i + 1) * length))
                 .toList();
-        return new Calibration(windows, new Facts(samples, length, tokens.length, sha256(text)));
-    }
-
-    private static String sha256(String text) {
-        try {
-            MessageDigest digest = MessageDigest.getInstance("SHA-256");
-            return HexFormat.of().formatHex(digest.digest(text.getBytes(StandardCharsets.UTF_8)));
-        } catch (NoSuchAlgorithmException e) {
-            throw new AssertionError("every Java platform has SHA-256", e);
-        }
+        return new Calibration(
+                windows,
+                new Facts(
+                        samples,
+                        length,
+                        tokens.length,
+                        new Sha256().add(text.getBytes(StandardCharsets.UTF_8)).text()));
     }
 }

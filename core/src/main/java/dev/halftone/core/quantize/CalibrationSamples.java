@@ -1,6 +1,8 @@
 package dev.halftone.core.quantize;
 
 import dev.halftone.core.checkpoint.Checkpoint;
+import dev.halftone.core.checkpoint.SafetensorsWriter;
+import dev.halftone.core.checkpoint.TensorSpec;
 import dev.halftone.core.compute.Backend;
 import dev.halftone.core.compute.Batch;
 import dev.halftone.core.compute.KvCache;
@@ -10,9 +12,20 @@ import dev.halftone.core.model.InputSite;
 import dev.halftone.core.model.Llama;
 import dev.halftone.core.model.LlamaConfig;
 import dev.halftone.core.model.Workspace;
+import dev.halftone.core.tensor.DType;
+import dev.halftone.core.tensor.Shape;
 import dev.halftone.core.tensor.Tensor;
 import dev.halftone.core.weight.DenseWeight;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Consumer;
+import java.util.stream.IntStream;
+import java.util.zip.CRC32C;
 
 /// The calibration windows on their way through the model: their hidden states, and the inputs of one site at a time.
 /// Between two sites stand the linears that read the first: once these are quantized, [#advance] computes the inputs
@@ -21,6 +34,8 @@ import java.util.Arrays;
 final class CalibrationSamples implements AutoCloseable {
     /// Tokens that are run at once: enough to keep a matrix product busy, few enough for the scratch to be small.
     private static final int ROWS = 2048;
+    /// Rows of hidden states that are compared on the host at a time.
+    private static final int DIFFERENCE_ROWS = 256;
 
     private final Backend backend;
     private final LlamaConfig config;
@@ -35,9 +50,15 @@ final class CalibrationSamples implements AutoCloseable {
 
     /// Allocates everything and looks up the embeddings.
     CalibrationSamples(Checkpoint checkpoint, LlamaConfig config, Calibration calibration, Backend backend) {
+        this(config, calibration.facts(), backend);
+        embed(checkpoint.tensor(Llama.EMBEDDING), calibration);
+    }
+
+    /// Allocates everything; the hidden states come from [#copyHidden] or [#restore].
+    CalibrationSamples(LlamaConfig config, Calibration.Facts facts, Backend backend) {
         this.backend = backend;
         this.config = config;
-        facts = calibration.facts();
+        this.facts = facts;
         windowsAtOnce = windowsAtOnce(facts);
         int tokens = Math.toIntExact(facts.tokens());
         int rows = windowsAtOnce * facts.length();
@@ -46,7 +67,72 @@ final class CalibrationSamples implements AutoCloseable {
         next = backend.allocate(rows, widest(config));
         workspace = new Workspace(backend, config, rows);
         cache = backend.allocateCache(1, windowsAtOnce, facts.length(), config.attention(0));
-        embed(checkpoint.tensor(Llama.EMBEDDING), calibration);
+    }
+
+    /// Takes over the hidden states of as many windows as there are here, spread evenly over those of `other`.
+    void copyHidden(CalibrationSamples other) {
+        int length = facts.length();
+        for (int sample = 0; sample < facts.samples(); sample++) {
+            int chosen = (int) ((long) sample * other.facts.samples() / facts.samples());
+            backend.copy(other.hidden.rows(chosen * length, length), hidden.rows(sample * length, length));
+        }
+    }
+
+    /// The tensors of [#save]: the hidden states of each window, `[length, hidden]`.
+    ///
+    /// @param name tells several sets of samples in one file apart
+    List<TensorSpec> specs(String name) {
+        Shape shape = Shape.of(facts.length(), config.hidden());
+        return IntStream.range(0, facts.samples())
+                .mapToObj(sample -> new TensorSpec(name + "." + sample, DType.F32, shape))
+                .toList();
+    }
+
+    /// Bytes of [#save] for these windows.
+    static long savedBytes(LlamaConfig config, Calibration.Facts facts) {
+        return Float.BYTES * facts.tokens() * config.hidden();
+    }
+
+    /// Writes the hidden states, as they are between two blocks.
+    ///
+    /// @return a checksum for [#restore]
+    long save(String name, SafetensorsWriter file) throws IOException {
+        float[] rows = new float[facts.length() * config.hidden()];
+        ByteBuffer bytes = ByteBuffer.allocate(Float.BYTES * rows.length).order(ByteOrder.LITTLE_ENDIAN);
+        CRC32C checksum = new CRC32C();
+        List<TensorSpec> specs = specs(name);
+        for (int sample = 0; sample < specs.size(); sample++) {
+            backend.copyOut(hidden.rows(sample * facts.length(), facts.length()), rows, 0);
+            bytes.asFloatBuffer().put(rows);
+            checksum.update(bytes.array());
+            TensorSpec spec = specs.get(sample);
+            file.write(new Tensor(spec.name(), spec.type(), spec.shape(), MemorySegment.ofArray(bytes.array())));
+        }
+        return checksum.getValue();
+    }
+
+    /// Takes the hidden states back.
+    ///
+    /// @return the checksum of what was found
+    /// @throws IllegalArgumentException if these are not the tensors of [#specs]
+    long restore(String name, Map<String, Tensor> tensors) {
+        CRC32C checksum = new CRC32C();
+        int sample = 0;
+        for (TensorSpec spec : specs(name)) {
+            Tensor tensor = tensors.get(spec.name());
+            if (tensor == null || !TensorSpec.of(tensor).equals(spec)) {
+                throw new IllegalArgumentException("no " + spec);
+            }
+            checksum.update(tensor.data().asByteBuffer());
+            backend.copyIn(tensor.toFloats(), 0, hidden.rows(sample * facts.length(), facts.length()));
+            sample++;
+        }
+        return checksum.getValue();
+    }
+
+    /// Tokens of all windows.
+    long tokens() {
+        return facts.tokens();
     }
 
     /// Windows that are run in one batch.
@@ -83,8 +169,16 @@ final class CalibrationSamples implements AutoCloseable {
     /// Computes the inputs of `site` of all windows from those of the site before it, or from the hidden states for
     /// the first, and accumulates them. The linears that stand between the two must have been bound.
     ///
+    /// @param statistics receive the inputs; null if nobody needs them
+    /// @param twin       the same windows in the float model, at the same site already, to be shown beside these;
+    ///                   null if nobody needs them
     /// @param afterBatch run after each of the [#batches]
-    void advance(DecoderBlock block, InputSite site, InputStatistics statistics, Runnable afterBatch) {
+    void advance(
+            DecoderBlock block,
+            InputSite site,
+            InputStatistics statistics,
+            CalibrationSamples twin,
+            Runnable afterBatch) {
         int width = site.width(config);
         for (int first = 0; first < facts.samples(); first += windowsAtOnce) {
             int windows = Math.min(windowsAtOnce, facts.samples() - first);
@@ -109,9 +203,64 @@ final class CalibrationSamples implements AutoCloseable {
                     block.activate(before, workspace, output);
                 }
             }
-            statistics.add(output);
+            if (statistics != null) {
+                show(statistics, output, firstRow, twin);
+            }
             backend.copy(output, input);
             afterBatch.run();
+        }
+    }
+
+    /// Hands out the inputs that [#advance] has just computed, `[length, width]` for each window.
+    ///
+    /// @param width of the site
+    void forEachWindow(int width, Consumer<Matrix> visitor) {
+        for (int sample = 0; sample < facts.samples(); sample++) {
+            visitor.accept(inputs.view(sample * facts.length(), facts.length(), 0, width));
+        }
+    }
+
+    /// Accumulates the inputs that [#advance] has just computed, rounded.
+    ///
+    /// @param twin as in [#advance]
+    void showRounded(RoundedInputs rounding, InputStatistics statistics, CalibrationSamples twin) {
+        int width = statistics.width();
+        for (int first = 0; first < facts.samples(); first += windowsAtOnce) {
+            int firstRow = first * facts.length();
+            int rows = Math.min(windowsAtOnce, facts.samples() - first) * facts.length();
+            Matrix rounded = next.view(0, rows, 0, width);
+            rounding.round(inputs.view(firstRow, rows, 0, width), rounded);
+            show(statistics, rounded, firstRow, twin);
+        }
+    }
+
+    private void show(InputStatistics statistics, Matrix input, int firstRow, CalibrationSamples twin) {
+        if (twin == null) {
+            statistics.add(input);
+            return;
+        }
+        int rows = input.rows();
+        statistics.add(input, twin.inputs.view(firstRow, rows, 0, input.columns()));
+        if (statistics.wantsStates()) {
+            addStates(statistics, input, hidden.rows(firstRow, rows), twin.hidden.rows(firstRow, rows));
+        }
+    }
+
+    private void addStates(InputStatistics statistics, Matrix input, Matrix states, Matrix floatStates) {
+        int width = config.hidden();
+        float[] own = new float[Math.min(DIFFERENCE_ROWS, states.rows()) * width];
+        float[] meant = new float[own.length];
+        try (Matrix difference = backend.allocate(own.length / width, width)) {
+            for (int first = 0; first < states.rows(); first += DIFFERENCE_ROWS) {
+                int count = Math.min(DIFFERENCE_ROWS, states.rows() - first);
+                backend.copyOut(states.rows(first, count), own, 0);
+                backend.copyOut(floatStates.rows(first, count), meant, 0);
+                for (int i = 0; i < count * width; i++) {
+                    meant[i] -= own[i];
+                }
+                backend.copyIn(meant, 0, difference.rows(0, count));
+                statistics.addStates(input.rows(first, count), difference.rows(0, count));
+            }
         }
     }
 

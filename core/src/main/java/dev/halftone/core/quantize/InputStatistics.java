@@ -6,8 +6,8 @@ import java.util.HashMap;
 import java.util.Map;
 import java.util.function.Supplier;
 
-/// What was seen at one input site of a block: the moments `H = mean(x·xᵀ)` over all tokens, `[width, width]`. First
-/// filled with [#add], then only read.
+/// What was seen at one input site of a block: the moments `H = mean(x·xᵀ)` over all tokens, `[width, width]`, and if
+/// asked for some details of the single channels and tokens. First filled with [#add], then only read.
 public final class InputStatistics implements AutoCloseable {
     /// What a method computes from the statistics alone, such as a factorisation.
     public interface Derived extends AutoCloseable {
@@ -18,20 +18,47 @@ public final class InputStatistics implements AutoCloseable {
     private final Backend backend;
     private final Matrix moments;
     private final Map<Object, Derived> derived = new HashMap<>();
+    private final Matrix drift; // [width, width]; null if no float inputs are shown
+    private final Matrix stateDrift; // [hidden, width]; null if no hidden states are shown
+    private final ChannelDetails details; // null if none were asked for
     private long tokens;
     private boolean averaged;
+    private boolean driftDone;
 
     /// No token seen yet, for inputs of `width` columns.
     public InputStatistics(int width, Backend backend) {
+        this(width, null, null, null, backend);
+    }
+
+    private InputStatistics(int width, ChannelDetails details, Matrix drift, Matrix stateDrift, Backend backend) {
         this.backend = backend;
+        this.details = details;
+        this.drift = drift;
+        this.stateDrift = stateDrift;
         moments = backend.allocate(width, width);
     }
 
     private InputStatistics(Matrix moments, long tokens, Backend backend) {
         this.backend = backend;
+        this.details = null;
+        this.drift = null;
+        this.stateDrift = null;
         this.moments = moments;
         this.tokens = tokens;
         averaged = true;
+    }
+
+    /// No token seen yet; will also know [#details].
+    ///
+    /// @param expectedTokens that will be added, for an even choice of the sample
+    public static InputStatistics withDetails(int width, long expectedTokens, Backend backend) {
+        return new InputStatistics(width, new ChannelDetails(width, expectedTokens), null, null, backend);
+    }
+
+    /// No token seen yet; will also know [#drift], and [#stateDrift] unless `hidden` is 0.
+    public static InputStatistics withFloatInputs(int width, int hidden, Backend backend) {
+        Matrix stateDrift = hidden == 0 ? null : backend.allocate(hidden, width);
+        return new InputStatistics(width, null, backend.allocate(width, width), stateDrift, backend);
     }
 
     /// Statistics already averaged over `tokens` tokens; takes `moments` over.
@@ -45,10 +72,37 @@ public final class InputStatistics implements AutoCloseable {
 
     /// Accumulates the rows of `x` `[n, width]`, one token each.
     public void add(Matrix x) {
+        if (drift != null) {
+            throw new IllegalStateException("the float inputs are missing");
+        }
+        accumulate(x);
+    }
+
+    /// Accumulates the rows of `x` `[n, width]` beside what the float model has in their place.
+    public void add(Matrix x, Matrix floatX) {
+        if (drift == null) {
+            throw new IllegalStateException("no float inputs were announced");
+        }
+        accumulate(x);
+        backend.addTransposedProduct(floatX, x, drift);
+    }
+
+    /// Accumulates how far the hidden states, to which the linear behind this site adds, are from the float model's.
+    ///
+    /// @param x          as it was given to [#add(Matrix, Matrix)]
+    /// @param difference `[n, hidden]`, the float model's states less these
+    void addStates(Matrix x, Matrix difference) {
+        backend.addTransposedProduct(difference, x, stateDrift);
+    }
+
+    private void accumulate(Matrix x) {
         if (averaged) {
             throw new IllegalStateException("the moments have been read already");
         }
         backend.addGram(x, moments);
+        if (details != null) {
+            details.add(x, backend);
+        }
         tokens += x.rows();
     }
 
@@ -62,6 +116,30 @@ public final class InputStatistics implements AutoCloseable {
         return tokens;
     }
 
+    /// What the single channels and tokens were like.
+    ///
+    /// @throws IllegalStateException if these statistics were made without
+    public ChannelDetails details() {
+        if (details == null) {
+            throw new IllegalStateException("no details were asked for");
+        }
+        return details;
+    }
+
+    /// Makes these the statistics of inputs divided by `divisors` `[width]`. What was derived before is dropped.
+    void divide(float[] divisors) {
+        derived.values().forEach(Derived::close);
+        derived.clear();
+        changeRows(moments(), (i, row) -> {
+            for (int j = 0; j < row.length; j++) {
+                row[j] = (float) (row[j] / ((double) divisors[i] * divisors[j]));
+            }
+        });
+        if (details != null) {
+            details.divide(divisors);
+        }
+    }
+
     /// `mean(x·xᵀ)`, symmetric, undamped; owned by this object and not to be written.
     ///
     /// @throws IllegalStateException if no token was added
@@ -71,17 +149,77 @@ public final class InputStatistics implements AutoCloseable {
         }
         if (!averaged) {
             averaged = true;
-            float[] row = new float[width()];
-            for (int i = 0; i < width(); i++) {
-                Matrix part = moments.rows(i, 1);
-                backend.copyOut(part, row, 0);
-                for (int j = 0; j < row.length; j++) {
-                    row[j] = (float) (row[j] / (double) tokens);
-                }
-                backend.copyIn(row, 0, part);
+            average(moments);
+            if (stateDrift != null) {
+                average(stateDrift);
             }
         }
         return moments;
+    }
+
+    /// What is done to one row of a matrix, in place.
+    private interface RowChange {
+        void change(int row, float[] values);
+    }
+
+    private void average(Matrix sums) {
+        changeRows(sums, (i, row) -> {
+            for (int j = 0; j < row.length; j++) {
+                row[j] = (float) (row[j] / (double) tokens);
+            }
+        });
+    }
+
+    private void changeRows(Matrix matrix, RowChange change) {
+        float[] row = new float[matrix.columns()];
+        for (int i = 0; i < matrix.rows(); i++) {
+            Matrix part = matrix.rows(i, 1);
+            backend.copyOut(part, row, 0);
+            change.change(i, row);
+            backend.copyIn(row, 0, part);
+        }
+    }
+
+    /// `mean((f - x)·xᵀ)`, `[width, width]`, `f` being what the float model has where the quantized one has `x`; owned
+    /// by this object and not to be written. Null if no float inputs were shown.
+    public Matrix drift() {
+        if (drift == null || driftDone) {
+            return drift;
+        }
+        Matrix own = moments();
+        driftDone = true;
+        float[] ownRow = new float[width()];
+        changeRows(drift, (i, row) -> {
+            backend.copyOut(own.rows(i, 1), ownRow, 0);
+            for (int j = 0; j < row.length; j++) {
+                row[j] = (float) (row[j] / (double) tokens - ownRow[j]);
+            }
+        });
+        return drift;
+    }
+
+    /// `mean((g - h)·xᵀ)`, `[hidden, width]`, `h` being the hidden states to which the linear behind this site adds,
+    /// `g` those of the float model. Null if none were shown.
+    public Matrix stateDrift() {
+        moments();
+        return stateDrift;
+    }
+
+    /// Whether hidden states are to be shown.
+    boolean wantsStates() {
+        return stateDrift != null;
+    }
+
+    /// Says that the float model's inputs are `divisors` `[width]` times those that the quantized one will have.
+    void divideFloatInputs(float[] divisors) {
+        if (driftDone) {
+            throw new IllegalStateException("the drift has been read already");
+        }
+        changeRows(drift, (i, row) -> {
+            for (int j = 0; j < row.length; j++) {
+                row[j] /= divisors[i];
+            }
+        });
     }
 
     /// The value stored under `key`, computed on first use and closed with these statistics. Linears that share an
@@ -99,6 +237,12 @@ public final class InputStatistics implements AutoCloseable {
     public void close() {
         derived.values().forEach(Derived::close);
         derived.clear();
+        if (drift != null) {
+            drift.close();
+        }
+        if (stateDrift != null) {
+            stateDrift.close();
+        }
         moments.close();
     }
 }

@@ -5,13 +5,28 @@ import dev.halftone.core.compute.Backend;
 import dev.halftone.core.layout.LinearWeights;
 import dev.halftone.core.model.DecoderBlock;
 import dev.halftone.core.model.InputSite;
+import dev.halftone.core.tensor.Tensor;
+import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.QuantizedWeight;
+import dev.halftone.core.weight.Weight;
 import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.SortedMap;
+import java.util.TreeMap;
 
 /// The walk over the blocks of one run, see [QuantizationRun].
 final class LayerLoop {
+    /// Name under which the samples are kept.
+    private static final String HIDDEN = "hidden";
+
+    private static final String FLOAT_HIDDEN = "hidden-float";
+
     private final Checkpoint checkpoint;
     private final LinearWeights weights;
     private final QuantizationPlan plan;
@@ -21,14 +36,17 @@ final class LayerLoop {
     private final Progress progress;
     private final Runnable requireNotCancelled;
     private final List<LinearReport> reports = new ArrayList<>();
+    private final long begin;
 
+    /// @param begin when the run began, by [System#nanoTime]
     LayerLoop(
             Checkpoint checkpoint,
             QuantizationPlan plan,
             Backend backend,
             QuantizedOutput output,
             QuantizationListener listener,
-            Runnable requireNotCancelled) {
+            Runnable requireNotCancelled,
+            long begin) {
         this.checkpoint = checkpoint;
         this.weights = LinearWeights.of(checkpoint);
         this.plan = plan;
@@ -37,63 +55,181 @@ final class LayerLoop {
         this.listener = listener;
         this.progress = new Progress(plan, listener);
         this.requireNotCancelled = requireNotCancelled;
+        this.begin = begin;
     }
 
-    /// Quantizes and writes every linear of the plan.
+    /// Quantizes and writes every linear of the plan that no earlier run did.
     ///
     /// @param calibration not looked at if the plan needs none
-    List<LinearReport> run(Calibration calibration) throws IOException {
+    /// @param resumption  what is done already
+    /// @return reports on all linears, earlier ones included
+    List<LinearReport> run(Calibration calibration, Resumption resumption) throws IOException {
+        reports.addAll(resumption.linears());
+        if (resumption.blocks() > 0) {
+            progress.resumed(resumption.blocks());
+        }
+        int layers = plan.config().layers();
         if (plan.calibration() == null) {
-            for (LinearTask linear : plan.linears()) {
-                quantize(linear, null);
+            for (int layer = resumption.blocks(); layer < layers; layer++) {
+                for (LinearTask linear : plan.linears(layer)) {
+                    quantize(linear, weights.weight(linear.name()), null, schemeWithoutSamples());
+                }
+                keep(layer + 1, Collections.emptySortedMap());
             }
             return reports;
         }
-        int layers = plan.config().layers();
-        try (CalibrationSamples samples = new CalibrationSamples(checkpoint, plan.config(), calibration, backend)) {
-            for (int layer = 0; layer < layers; layer++) {
-                try (DecoderBlock block =
-                        DecoderBlock.withoutLinears(plan.config(), layer, weights, checkpoint, backend)) {
-                    for (InputSite site : InputSite.values()) {
-                        quantizeSite(layer, site, block, samples);
-                    }
-                    // Nothing reads what the last block puts out.
-                    if (layer + 1 < layers) {
-                        samples.leave(block, () -> {
-                            requireNotCancelled.run();
-                            progress.left(samples.batches());
-                        });
-                    }
+        if (resumption.blocks() == layers) {
+            return reports;
+        }
+        try (CalibrationSamples samples = samples(calibration, resumption);
+                FloatTwin twin = needsTwin()
+                        ? new FloatTwin(checkpoint, weights, plan.config(), samples(calibration, resumption), backend)
+                        : null;
+                FoldSearch search = plan.recipe().transforms().isEmpty()
+                        ? null
+                        : new FoldSearch(
+                                checkpoint, weights, plan.config(), plan.recipe(), calibration.facts(), backend)) {
+            SortedMap<String, CalibrationSamples> borders = new TreeMap<>(Map.of(HIDDEN, samples));
+            if (twin != null) {
+                borders.put(FLOAT_HIDDEN, twin.samples());
+            }
+            if (resumption.blocks() > 0) {
+                output.restore(borders);
+            }
+            for (int layer = resumption.blocks(); layer < layers; layer++) {
+                try (FoldedBlock folded = search == null
+                        ? new FoldedBlock(checkpoint, weights, plan.config(), layer)
+                        : search.fold(layer, samples, step(progress::probed))) {
+                    quantizeBlock(layer, folded, samples, twin);
                 }
+                // Nobody goes on from behind the last block.
+                keep(layer + 1, layer + 1 == layers ? Collections.emptySortedMap() : borders);
             }
         }
         return reports;
     }
 
-    private void quantizeSite(int layer, InputSite site, DecoderBlock block, CalibrationSamples samples)
+    /// The samples before the first block, or empty ones that are to be restored.
+    private CalibrationSamples samples(Calibration calibration, Resumption resumption) {
+        return resumption.blocks() == 0
+                ? new CalibrationSamples(checkpoint, plan.config(), calibration, backend)
+                : new CalibrationSamples(plan.config(), calibration.facts(), backend);
+    }
+
+    private void keep(int blocks, SortedMap<String, CalibrationSamples> borders) throws IOException {
+        Optional<Path> directory = output.keep(blocks, reports, borders, (System.nanoTime() - begin) / 1e9);
+        directory.ifPresent(kept -> listener.kept(blocks, kept));
+    }
+
+    private boolean needsTwin() {
+        return plan.recipe().needsFloatTwin();
+    }
+
+    /// What is done after each batch: look whether to stop, then tell of the progress.
+    private Runnable step(Runnable tell) {
+        return () -> {
+            requireNotCancelled.run();
+            tell.run();
+        };
+    }
+
+    private void quantizeBlock(int layer, FoldedBlock folded, CalibrationSamples samples, FloatTwin twin)
             throws IOException {
-        try (InputStatistics statistics = new InputStatistics(site.width(plan.config()), backend)) {
-            samples.advance(block, site, statistics, () -> {
-                requireNotCancelled.run();
-                progress.advanced(site, samples.batches());
-            });
-            for (LinearTask linear : plan.linears(layer, site)) {
-                block.bind(linear.linear(), quantize(linear, statistics));
+        for (Tensor tensor : folded.replaced().values()) {
+            output.replace(tensor);
+        }
+        try (DecoderBlock block =
+                DecoderBlock.withoutLinears(plan.config(), layer, weights, checkpoint, backend, folded.replaced())) {
+            if (twin != null) {
+                twin.enter(layer);
+            }
+            for (InputSite site : InputSite.values()) {
+                quantizeSite(layer, site, block, folded, samples, twin);
+            }
+            // Nothing reads what the last block puts out.
+            if (layer + 1 < plan.config().layers()) {
+                Runnable afterBatch = step(() -> progress.left(samples.batches()));
+                samples.leave(block, afterBatch);
+                if (twin != null) {
+                    twin.leave(afterBatch);
+                }
             }
         }
     }
 
-    private QuantizedWeight quantize(LinearTask linear, InputStatistics statistics) throws IOException {
+    private void quantizeSite(
+            int layer,
+            InputSite site,
+            DecoderBlock block,
+            FoldedBlock folded,
+            CalibrationSamples samples,
+            FloatTwin twin)
+            throws IOException {
+        InputRounding rounding = plan.recipe().inputs();
+        boolean rounded = rounding.kind() != ActivationScheme.Kind.NONE;
+        try (InputStatistics statistics = statistics(site, twin)) {
+            Runnable afterBatch = step(() -> progress.advanced(site, samples.batches()));
+            if (twin != null) {
+                twin.advance(site, afterBatch);
+            }
+            CalibrationSamples floats = twin == null ? null : twin.samples();
+            ActivationScheme activations = ActivationScheme.NONE;
+            if (rounded) {
+                samples.advance(block, site, null, null, afterBatch);
+                // How some are rounded is known only when all have been seen.
+                RoundedInputs inputs = RoundedInputs.of(
+                        rounding,
+                        plan.recipe().scheme(),
+                        samples,
+                        site.width(plan.config()),
+                        "layer " + layer,
+                        backend);
+                activations = inputs.scheme();
+                if (statistics != null) {
+                    samples.showRounded(inputs, statistics, floats);
+                }
+            } else {
+                samples.advance(block, site, statistics, floats, afterBatch);
+            }
+            if (twin != null && folded.divisors(site) != null) {
+                statistics.divideFloatInputs(folded.divisors(site));
+            }
+            for (LinearTask linear : plan.linears(layer, site)) {
+                try (Arena arena = Arena.ofShared()) {
+                    Weight weight = folded.weight(linear.linear(), arena);
+                    block.bind(linear.linear(), quantize(linear, weight, statistics, activations));
+                }
+            }
+        }
+    }
+
+    /// Empty statistics of a site; null if the method needs none.
+    private InputStatistics statistics(InputSite site, FloatTwin twin) {
+        int width = site.width(plan.config());
+        if (twin != null) {
+            boolean addsToStates = site == InputSite.ATTENTION_OUTPUT || site == InputSite.MLP_OUTPUT;
+            boolean states = addsToStates && plan.recipe().quantizer().needsFloatStates();
+            return InputStatistics.withFloatInputs(width, states ? plan.config().hidden() : 0, backend);
+        }
+        return plan.recipe().quantizer().needsMoments() ? new InputStatistics(width, backend) : null;
+    }
+
+    private ActivationScheme schemeWithoutSamples() {
+        return switch (plan.recipe().inputs().kind()) {
+            case NONE -> ActivationScheme.NONE;
+            case PER_TOKEN -> ActivationScheme.PER_TOKEN;
+            case PER_TENSOR -> throw new IllegalStateException("the scales of inputs come from calibration");
+        };
+    }
+
+    private QuantizedWeight quantize(
+            LinearTask linear, Weight weight, InputStatistics statistics, ActivationScheme activations)
+            throws IOException {
         requireNotCancelled.run();
         long begin = System.nanoTime();
         Quantized quantized = plan.recipe()
                 .quantizer()
-                .quantize(
-                        linear.name(),
-                        weights.weight(linear.name()),
-                        plan.recipe().scheme(),
-                        statistics,
-                        backend);
+                .quantize(linear.name(), weight, plan.recipe().scheme(), statistics, backend);
         LinearReport report = new LinearReport(
                 linear.name(),
                 linear.layer(),
@@ -102,10 +238,11 @@ final class LayerLoop {
                 quantized.error(),
                 quantized.attempts(),
                 (System.nanoTime() - begin) / 1e9);
-        output.write(linear, quantized.weight());
+        QuantizedWeight codes = quantized.weight().withActivations(activations);
+        output.write(linear, codes);
         reports.add(report);
         listener.quantized(report);
         progress.finished(linear);
-        return quantized.weight();
+        return codes;
     }
 }

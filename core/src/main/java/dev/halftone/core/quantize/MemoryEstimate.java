@@ -20,9 +20,14 @@ public record MemoryEstimate(SequencedMap<String, Long> parts) {
         return parts.values().stream().mapToLong(Long::longValue).sum();
     }
 
+    /// @param transformed whether the float block will be run as well, to choose what to fold into it
     /// @param calibration what will be run through the model, or null for nothing
     static MemoryEstimate of(
-            LlamaConfig config, List<LinearTask> linears, QuantizationScheme scheme, Calibration.Facts calibration) {
+            LlamaConfig config,
+            List<LinearTask> linears,
+            QuantizationScheme scheme,
+            boolean transformed,
+            Calibration.Facts calibration) {
         SequencedMap<String, Long> parts = new LinkedHashMap<>();
         if (calibration != null) {
             int widest = CalibrationSamples.widest(config);
@@ -30,20 +35,20 @@ public record MemoryEstimate(SequencedMap<String, Long> parts) {
             int queries = config.heads() * config.headSize();
             int keysAndValues = 2 * config.kvHeads() * config.headSize();
             parts.put("calibration activations", 4 * calibration.tokens() * (config.hidden() + widest));
-            parts.put(
-                    "forward pass",
-                    4
-                            * rows
-                            * (widest
-                                    + 2L * config.hidden()
-                                    + 2L * queries
-                                    + 2L * keysAndValues
-                                    + 2L * config.intermediate()));
+            long pass = 4
+                    * rows
+                    * (widest + 2L * config.hidden() + 2L * queries + 2L * keysAndValues + 2L * config.intermediate());
+            parts.put("forward pass", pass);
             long block = linears.stream()
                     .filter(linear -> linear.layer() == 0)
                     .mapToLong(LinearTask::parameters)
                     .sum();
             parts.put("quantized block", scheme.bits() <= 4 ? block / 2 : block);
+            if (transformed) {
+                long tokens = FoldSearch.probed(calibration).tokens();
+                // A second set of samples and scratch, the float block, and in float32 the linears of one site.
+                parts.put("float block", pass + 4 * tokens * (config.hidden() + widest) + 6 * block);
+            }
             long square = linears.stream()
                     .mapToLong(linear -> (long) linear.inputs() * linear.inputs())
                     .max()

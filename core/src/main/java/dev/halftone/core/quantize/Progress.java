@@ -21,11 +21,32 @@ final class Progress {
         if (plan.calibration() != null) {
             int layers = plan.config().layers();
             for (InputSite site : InputSite.values()) {
-                sum += layers * advancing(site);
+                sum += layers * runs() * advancing(site);
             }
-            sum += (layers - 1) * leaving();
+            sum += (layers - 1) * runs() * leaving();
+            if (!plan.recipe().transforms().isEmpty()) {
+                sum += layers * probing();
+            }
         }
         total = sum;
+    }
+
+    /// The first `blocks` blocks, at least one, were done by an earlier run.
+    void resumed(int blocks) {
+        double sum = 0;
+        for (LinearTask linear : plan.linears()) {
+            sum += linear.layer() < blocks ? work(linear) : 0;
+        }
+        if (plan.calibration() != null) {
+            for (InputSite site : InputSite.values()) {
+                sum += blocks * runs() * advancing(site);
+            }
+            sum += Math.min(blocks, plan.config().layers() - 1) * runs() * leaving();
+            if (!plan.recipe().transforms().isEmpty()) {
+                sum += blocks * probing();
+            }
+        }
+        add(sum);
     }
 
     /// A linear is quantized.
@@ -43,6 +64,24 @@ final class Progress {
         add(leaving() / batches);
     }
 
+    /// One of the batches in which the float block shows its inputs to the transforms is through.
+    void probed() {
+        Calibration.Facts facts = FoldSearch.probed(plan.calibration());
+        int batches = Math.ceilDiv(facts.samples(), CalibrationSamples.windowsAtOnce(facts));
+        add(probing() / (batches * InputSite.values().length));
+    }
+
+    /// A share of the forward pass of one block; what the transforms themselves do is not known here.
+    private double probing() {
+        double sum = 0;
+        for (InputSite site : InputSite.values()) {
+            sum += advancing(site);
+        }
+        return sum
+                * FoldSearch.probed(plan.calibration()).tokens()
+                / plan.calibration().tokens();
+    }
+
     private void add(double work) {
         done += work;
         listener.progressed(Math.min(1, done / total));
@@ -56,6 +95,11 @@ final class Progress {
         // The factorisation is paid by the first of the linears that share it.
         double factor = linear.linear().equals(linear.site().linears().getFirst()) ? 4.0 / 3 * inputs : 0;
         return inputs * inputs * (linear.outputs() + factor);
+    }
+
+    /// How often the windows pass through the model: beside the quantized one perhaps through the float one.
+    private int runs() {
+        return plan.recipe().needsFloatTwin() ? 2 : 1;
     }
 
     private double advancing(InputSite site) {

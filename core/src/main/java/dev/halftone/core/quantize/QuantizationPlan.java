@@ -3,6 +3,7 @@ package dev.halftone.core.quantize;
 import dev.halftone.core.HalftoneException;
 import dev.halftone.core.HalftoneException.Kind;
 import dev.halftone.core.checkpoint.Checkpoint;
+import dev.halftone.core.checkpoint.CheckpointWriter;
 import dev.halftone.core.checkpoint.MalformedCheckpointException;
 import dev.halftone.core.checkpoint.TensorSpec;
 import dev.halftone.core.layout.LinearWeights;
@@ -27,6 +28,7 @@ import java.util.stream.IntStream;
 /// @param calibration  what the method will be shown, or null if it needs nothing
 /// @param linears      in the order of work: block by block, and inside a block in the order in which data flow
 /// @param specs        of every tensor of the output
+/// @param shardBytes   of tensors in one file of the output at most
 /// @param parameters   numbers in the source
 /// @param sourceBytes  of all tensors in the source
 /// @param writtenBytes of all tensors in the output
@@ -39,6 +41,7 @@ public record QuantizationPlan(
         Calibration.Facts calibration,
         List<LinearTask> linears,
         List<TensorSpec> specs,
+        long shardBytes,
         long parameters,
         long sourceBytes,
         long writtenBytes,
@@ -59,6 +62,23 @@ public record QuantizationPlan(
         return 8.0 * packedBytes / quantizedParameters();
     }
 
+    /// Of the weight files of the output.
+    public long fileBytes() {
+        return CheckpointWriter.fileBytes(specs, shardBytes);
+    }
+
+    /// Most that a run keeps beside the model, for a later run to go on with: the hidden states of all samples, and
+    /// while they take the place of the ones before, both.
+    public long progressBytes() {
+        int runs = recipe.needsFloatTwin() ? 2 : 1;
+        return calibration == null ? 0 : 2L * runs * CalibrationSamples.savedBytes(config, calibration);
+    }
+
+    /// The linears of `layer`.
+    List<LinearTask> linears(int layer) {
+        return linears.stream().filter(linear -> linear.layer() == layer).toList();
+    }
+
     /// The linears of `layer` that read the input of `site`.
     List<LinearTask> linears(int layer, InputSite site) {
         return linears.stream()
@@ -71,7 +91,8 @@ public record QuantizationPlan(
     /// @param calibration may be null if the method needs none
     /// @throws HalftoneException if the model is quantized already, of an unknown kind or incomplete, if scheme or
     ///                           layout do not fit one of its linears, or the calibration does not fit the model
-    static QuantizationPlan of(Checkpoint checkpoint, Recipe recipe, Calibration calibration) throws IOException {
+    static QuantizationPlan of(Checkpoint checkpoint, Recipe recipe, Calibration calibration, long shardBytes)
+            throws IOException {
         LinearWeights weights = LinearWeights.of(checkpoint);
         requireDense(checkpoint, weights);
         LlamaConfig config = LlamaConfig.of(
@@ -81,7 +102,7 @@ public record QuantizationPlan(
             requireShape(checkpoint, linear);
         }
         requireDivisible(linears, recipe.scheme());
-        Calibration shown = recipe.quantizer().needsMoments() ? calibration : null;
+        Calibration shown = recipe.needsCalibration() ? calibration : null;
         if (shown != null) {
             requireFitting(shown, config);
         }
@@ -107,6 +128,7 @@ public record QuantizationPlan(
                 shown == null ? null : shown.facts(),
                 linears,
                 specs,
+                shardBytes,
                 checkpoint.tensors().values().stream()
                         .mapToLong(Tensor::elements)
                         .sum(),
@@ -118,7 +140,12 @@ public record QuantizationPlan(
                         .flatMap(List::stream)
                         .mapToLong(TensorSpec::bytes)
                         .sum(),
-                MemoryEstimate.of(config, linears, recipe.scheme(), shown == null ? null : shown.facts()));
+                MemoryEstimate.of(
+                        config,
+                        linears,
+                        recipe.scheme(),
+                        !recipe.transforms().isEmpty(),
+                        shown == null ? null : shown.facts()));
     }
 
     private static void requireDense(Checkpoint checkpoint, LinearWeights weights) {

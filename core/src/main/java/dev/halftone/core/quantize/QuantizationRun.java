@@ -2,9 +2,7 @@ package dev.halftone.core.quantize;
 
 import dev.halftone.core.HalftoneException;
 import dev.halftone.core.checkpoint.Checkpoint;
-import dev.halftone.core.checkpoint.MalformedCheckpointException;
 import dev.halftone.core.compute.Backend;
-import dev.halftone.core.tensor.Tensor;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
@@ -20,6 +18,11 @@ import java.util.concurrent.CancellationException;
 ///
 /// The result does not depend on the number of threads. It appears whole or not at all: files are staged beside the
 /// target, read back and compared with what was computed, and only then moved into place.
+///
+/// Every finished block is made to last, with the samples' hidden states behind it. A run that ends early, by
+/// [#cancel],
+/// a failure, a kill or a power cut, leaves them beside the target, and the same run goes on there, see [Resume]. What
+/// it writes in the end is, byte for byte, what one uninterrupted run would have written.
 public final class QuantizationRun {
     /// Who writes the files.
     public static final String TOOL = "halftone:0.1.0";
@@ -29,21 +32,29 @@ public final class QuantizationRun {
     private final Recipe recipe;
     private final Calibration calibration;
     private final Backend backend;
+    private final OutputOptions options;
     private volatile boolean cancelled;
+
+    /// With [OutputOptions#DEFAULT].
+    public QuantizationRun(Path source, Path target, Recipe recipe, Calibration calibration, Backend backend) {
+        this(source, target, recipe, calibration, backend, OutputOptions.DEFAULT);
+    }
 
     /// @param source      directory of the model
     /// @param target      directory to make; absent or empty
     /// @param calibration may be null if the method needs no moments, and is not looked at then
     /// @param backend     does the arithmetic; stays open
-    public QuantizationRun(Path source, Path target, Recipe recipe, Calibration calibration, Backend backend) {
-        if (recipe.quantizer().needsMoments() && calibration == null) {
-            throw new IllegalArgumentException(recipe.quantizer().name() + " needs calibration");
+    public QuantizationRun(
+            Path source, Path target, Recipe recipe, Calibration calibration, Backend backend, OutputOptions options) {
+        if (recipe.needsCalibration() && calibration == null) {
+            throw new IllegalArgumentException(recipe.method() + " needs calibration");
         }
         this.source = source;
         this.target = target;
         this.recipe = recipe;
         this.calibration = calibration;
         this.backend = backend;
+        this.options = options;
     }
 
     /// Asks the run, from any thread, to stop soon: between two linears, or two batches of the forward pass.
@@ -55,20 +66,27 @@ public final class QuantizationRun {
     ///
     /// @throws HalftoneException     if model, recipe, calibration, disk or numbers do not allow it; what can be
     ///                               known beforehand is checked before any work
-    /// @throws CancellationException after [#cancel]; nothing is published
+    /// @throws CancellationException after [#cancel]; nothing is published, and finished blocks are kept
     public QuantizationReport run(QuantizationListener listener) throws IOException {
         long begin = System.nanoTime();
         try (Checkpoint checkpoint = Checkpoint.open(source)) {
-            QuantizationPlan plan = QuantizationPlan.of(checkpoint, recipe, calibration);
-            try (QuantizedOutput output = new QuantizedOutput(target, plan, checkpoint)) {
+            QuantizationPlan plan = QuantizationPlan.of(checkpoint, recipe, calibration, options.shardBytes());
+            try (QuantizedOutput output = new QuantizedOutput(target, plan, checkpoint, options)) {
                 listener.planned(plan);
-                requireFinite(checkpoint);
-                LayerLoop loop = new LayerLoop(checkpoint, plan, backend, output, listener, this::requireNotCancelled);
-                List<LinearReport> linears = loop.run(calibration);
-                output.copyTensors();
-                output.writeFiles(TOOL, report(plan, linears, 0, begin));
+                Fingerprint fingerprint = Fingerprint.of(checkpoint, plan, calibration, backend, () -> cancelled);
                 requireNotCancelled();
-                QuantizationReport report = report(plan, linears, output.verify(backend), begin);
+                Resumption resumption = output.begin(fingerprint);
+                if (resumption.blocks() > 0) {
+                    listener.resumed(resumption);
+                }
+                LayerLoop loop =
+                        new LayerLoop(checkpoint, plan, backend, output, listener, this::requireNotCancelled, begin);
+                List<LinearReport> linears = loop.run(calibration, resumption);
+                output.copyTensors();
+                output.writeFiles(TOOL, report(plan, linears, 0, 0));
+                requireNotCancelled();
+                double seconds = output.secondsBefore() + (System.nanoTime() - begin) / 1e9;
+                QuantizationReport report = report(plan, linears, output.verify(backend), seconds);
                 requireNotCancelled();
                 output.publish();
                 listener.finished(report);
@@ -83,28 +101,7 @@ public final class QuantizationRun {
         }
     }
 
-    /// Looks at every number of the source, so that a broken one costs seconds instead of the whole run.
-    private void requireFinite(Checkpoint checkpoint) {
-        List<Tensor> tensors = List.copyOf(checkpoint.tensors().values());
-        MalformedCheckpointException[] faults = new MalformedCheckpointException[tensors.size()];
-        backend.forRanges(faults.length, (from, to) -> {
-            for (int i = from; i < to && !cancelled; i++) {
-                try {
-                    checkpoint.requireFinite(tensors.get(i).name());
-                } catch (MalformedCheckpointException e) {
-                    faults[i] = e;
-                }
-            }
-        });
-        requireNotCancelled();
-        for (MalformedCheckpointException fault : faults) {
-            if (fault != null) {
-                throw fault;
-            }
-        }
-    }
-
-    private QuantizationReport report(QuantizationPlan plan, List<LinearReport> linears, int verified, long begin) {
+    private QuantizationReport report(QuantizationPlan plan, List<LinearReport> linears, int verified, double seconds) {
         return new QuantizationReport(
                 TOOL,
                 plan.model(),
@@ -112,8 +109,8 @@ public final class QuantizationRun {
                 plan.config().layers(),
                 plan.parameters(),
                 plan.quantizedParameters(),
-                recipe.quantizer().name(),
-                recipe.quantizer().settings(),
+                recipe.method(),
+                recipe.settings(),
                 recipe.scheme(),
                 recipe.layout().name(),
                 plan.calibration(),
@@ -123,6 +120,6 @@ public final class QuantizationRun {
                 plan.bitsPerWeight(),
                 verified,
                 backend.description(),
-                (System.nanoTime() - begin) / 1e9);
+                seconds);
     }
 }

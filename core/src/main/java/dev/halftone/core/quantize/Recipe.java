@@ -1,18 +1,87 @@
 package dev.halftone.core.quantize;
 
 import dev.halftone.core.layout.PackedLayout;
+import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.QuantizationScheme;
+import java.util.List;
+import java.util.Locale;
 import java.util.Objects;
+import java.util.SortedMap;
+import java.util.TreeMap;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /// How a model is to be quantized. Every linear of the decoder blocks is; embedding, head, norms and biases are not.
 ///
-/// @param quantizer finds the codes
-/// @param scheme    bits, groups and range of the codes
-/// @param layout    how they are stored
-public record Recipe(WeightQuantizer quantizer, QuantizationScheme scheme, PackedLayout layout) {
+/// @param transforms rewrite each block before its weights are rounded, in this order
+/// @param quantizer  finds the codes
+/// @param scheme     bits, groups and range of the codes
+/// @param layout     how they are stored
+/// @param inputs     how the inputs of every linear are rounded when the written model runs
+public record Recipe(
+        List<BlockTransform> transforms,
+        WeightQuantizer quantizer,
+        QuantizationScheme scheme,
+        PackedLayout layout,
+        InputRounding inputs) {
     public Recipe {
+        transforms = List.copyOf(transforms);
         Objects.requireNonNull(quantizer);
         Objects.requireNonNull(scheme);
         Objects.requireNonNull(layout);
+        Objects.requireNonNull(inputs);
+    }
+
+    /// For inputs that stay in floating point.
+    public Recipe(
+            List<BlockTransform> transforms,
+            WeightQuantizer quantizer,
+            QuantizationScheme scheme,
+            PackedLayout layout) {
+        this(transforms, quantizer, scheme, layout, InputRounding.NONE);
+    }
+
+    /// A quantizer alone.
+    public Recipe(WeightQuantizer quantizer, QuantizationScheme scheme, PackedLayout layout) {
+        this(List.of(), quantizer, scheme, layout);
+    }
+
+    /// Whether the model must be run over a text.
+    public boolean needsCalibration() {
+        return quantizer.needsMoments() || !transforms.isEmpty() || inputs.needsCalibration();
+    }
+
+    /// Whether the float model must be run beside the quantized one.
+    boolean needsFloatTwin() {
+        return quantizer.needsMoments() && quantizer.needsFloatInputs();
+    }
+
+    /// What the method is called in reports: its steps in order, such as `awq+gptq`.
+    public String method() {
+        return Stream.concat(transforms.stream().map(BlockTransform::name), Stream.of(quantizer.name()))
+                .collect(Collectors.joining("+"));
+    }
+
+    /// Settings of all steps and of the rounding of inputs; those of a transform begin with its name where two steps
+    /// have one of the same name.
+    public SortedMap<String, Object> settings() {
+        SortedMap<String, Object> settings = new TreeMap<>(quantizer.settings());
+        for (BlockTransform transform : transforms) {
+            transform
+                    .settings()
+                    .forEach((name, value) ->
+                            settings.put(settings.containsKey(name) ? transform.name() + "_" + name : name, value));
+        }
+        if (inputs.kind() != ActivationScheme.Kind.NONE) {
+            settings.put("activations", spelled(inputs.kind()));
+        }
+        if (inputs.range() != null) {
+            settings.put("activation_range", spelled(inputs.range()));
+        }
+        return settings;
+    }
+
+    private static String spelled(Enum<?> constant) {
+        return constant.name().toLowerCase(Locale.ROOT).replace('_', '-');
     }
 }

@@ -1,30 +1,29 @@
 package dev.halftone.core.quantize;
 
+import dev.halftone.core.weight.ActivationScheme;
+import dev.halftone.core.weight.QuantizedWeight;
 import dev.halftone.core.weight.Weight;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
+import java.nio.charset.StandardCharsets;
 
-/// A fingerprint of the numbers that a weight restores to.
+/// A fingerprint of the numbers that a weight restores to, and of how its inputs are rounded.
 final class RestoredDigest {
     private RestoredDigest() {}
 
-    /// SHA-256 over the rows as little-endian float32.
+    /// SHA-256 over the rows as little-endian float32, and kind and scale of the inputs if they are rounded.
     static byte[] of(Weight weight) {
-        MessageDigest digest;
-        try {
-            digest = MessageDigest.getInstance("SHA-256");
-        } catch (NoSuchAlgorithmException e) {
-            throw new AssertionError("every Java platform has SHA-256", e);
-        }
+        Sha256 digest = new Sha256();
         float[] row = new float[weight.inputs()];
         ByteBuffer bytes = ByteBuffer.allocate(4 * row.length).order(ByteOrder.LITTLE_ENDIAN);
         for (int output = 0; output < weight.outputs(); output++) {
             weight.restoreRow(output, row, 0);
             bytes.asFloatBuffer().put(row);
-            digest.update(bytes.array());
+            digest.add(bytes.array());
         }
-        return digest.digest();
+        if (weight instanceof QuantizedWeight codes && codes.activations().kind() != ActivationScheme.Kind.NONE) {
+            digest.add(codes.activations().toString().getBytes(StandardCharsets.UTF_8));
+        }
+        return digest.bytes();
     }
 }

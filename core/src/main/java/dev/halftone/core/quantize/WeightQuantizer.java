@@ -17,6 +17,18 @@ public interface WeightQuantizer {
     /// Whether [#quantize] must be shown the inputs of the linear. If not, nothing of the model is ever run.
     boolean needsMoments();
 
+    /// Whether the statistics must also hold [InputStatistics#drift], for which the float model is run beside the
+    /// quantized one. Only looked at if moments are needed.
+    default boolean needsFloatInputs() {
+        return false;
+    }
+
+    /// Whether the statistics must also hold [InputStatistics#stateDrift] where the linear adds to the hidden states.
+    /// Only looked at if float inputs are needed.
+    default boolean needsFloatStates() {
+        return false;
+    }
+
     /// Finds the codes of `weight`.
     ///
     /// @param linear     full name, for messages

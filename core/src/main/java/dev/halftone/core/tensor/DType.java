@@ -45,4 +45,21 @@ public enum DType {
                 throw new IllegalArgumentException("no scale is stored as " + this + "; expected F32, F16 or BF16");
         };
     }
+
+    /// The largest number of this type that is not above `value`, which is not negative. Only for the types that
+    /// [#round] takes.
+    ///
+    /// @throws IllegalArgumentException for any other type
+    public float roundDown(float value) {
+        float rounded = round(value);
+        if (rounded <= value) {
+            return rounded;
+        }
+        return switch (this) {
+            // The bits of positive numbers are in the order of the numbers.
+            case F16 -> Float.float16ToFloat((short) (Float.floatToFloat16(value) - 1));
+            case BF16 -> BFloat16.toFloat((short) (BFloat16.fromFloat(value) - 1));
+            case F32, F64, I64, I32, I16, I8, U8, BOOL -> throw new AssertionError(this + " rounds nothing up");
+        };
+    }
 }

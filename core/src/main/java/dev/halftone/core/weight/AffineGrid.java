@@ -4,7 +4,7 @@ package dev.halftone.core.weight;
 /// min-max rule: zero always lies in the range, a symmetric grid spans `[-m, m]` in `2^bits - 1` steps, and a group of
 /// zeros gets the range `[-1, 1]`.
 ///
-/// @param scale   already rounded to the scheme's storage type, positive and finite
+/// @param scale   already rounded to the scheme's storage type, positive and finite; of symmetric grids rounded down
 /// @param zero    code of the value 0
 /// @param maximum largest code
 public record AffineGrid(float scale, int zero, int maximum) {
@@ -26,10 +26,14 @@ public record AffineGrid(float scale, int zero, int maximum) {
             hi = 1f;
         }
         int maximum = scheme.maximum();
-        float scale = storable((hi - lo) / maximum, scheme);
+        float step = (hi - lo) / maximum;
         if (scheme.symmetric()) {
-            return new AffineGrid(scale, maximum + 1 >> 1, maximum);
+            // The largest weight lies halfway between two codes. A scale rounded up would send it to the inner one on
+            // either side, and so shrink the largest weights of all such groups.
+            float below = storable(scheme.scaleType().roundDown(step), scheme);
+            return new AffineGrid(below, maximum + 1 >> 1, maximum);
         }
+        float scale = storable(step, scheme);
         int zero = Math.clamp((int) Math.rint(-lo / scale), scheme.lowestZero(), maximum);
         return new AffineGrid(scale, zero, maximum);
     }

@@ -9,7 +9,8 @@ import java.util.Objects;
 /// @param scales        `[outputs, groups]`
 /// @param zeros         `[outputs, groups]`, code of the value 0
 /// @param groupOfColumn `[inputs]`, or null when column `i` belongs to group `i / groupLength`
-/// @param activations   how the checkpoint wants the inputs rounded; no part of what the weight restores to
+/// @param activations   how the checkpoint wants the inputs rounded; no part of what the weight restores to. Integers
+///                      are multiplied before they are scaled, which takes one scale for each output and no zero points
 public record QuantizedWeight(
         QuantizationScheme scheme,
         int outputs,
@@ -30,6 +31,20 @@ public record QuantizedWeight(
                 || groupOfColumn != null && groupOfColumn.length != inputs) {
             throw new IllegalArgumentException("arrays do not fit a " + scheme + " weight [" + outputs + ", " + inputs
                     + "]: " + codes.length + " codes, " + scales.length + " scales, " + zeros.length + " zeros");
+        }
+        if (activations.kind() != ActivationScheme.Kind.NONE) {
+            requireIntegers(scheme, zeros, groupOfColumn);
+        }
+    }
+
+    private static void requireIntegers(QuantizationScheme scheme, int[] zeros, int[] groupOfColumn) {
+        boolean fits = scheme.groupSize() == QuantizationScheme.PER_CHANNEL && scheme.symmetric();
+        for (int zero : zeros) {
+            fits &= zero == 1 << scheme.bits() - 1;
+        }
+        if (!fits || groupOfColumn != null) {
+            throw new IllegalArgumentException(
+                    "inputs of a " + scheme + " weight, or of one with zeros out of the middle, cannot be rounded");
         }
     }
 

@@ -13,7 +13,6 @@ import dev.halftone.core.tensor.DType;
 import dev.halftone.core.tensor.Shape;
 import dev.halftone.core.tensor.Tensor;
 import java.io.IOException;
-import java.nio.channels.FileChannel;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -134,7 +133,7 @@ class CheckpointWriterTest {
         try (CheckpointWriter writer = CheckpointWriter.create(target, SPECS, 80)) {
             writer.write(TENSORS.getFirst());
             writer.writeJson("config.json", CONFIG);
-            assertTrue(Files.exists(folder.resolve("deep/er/.out.partial/config.json")));
+            assertTrue(Files.exists(folder.resolve("deep/er/.out.partial/model/config.json")));
         }
         assertEquals(Set.of(), names(folder));
     }
@@ -198,7 +197,7 @@ class CheckpointWriterTest {
         List<TensorSpec> large = List.of(new TensorSpec("w", DType.F32, Shape.of(5L << 28)));
         HalftoneException refusal = assertThrows(
                 HalftoneException.class,
-                () -> CheckpointWriter.create(target, large, 1L << 40, any -> 3L << 29, FileChannel::open)
+                () -> CheckpointWriter.create(target, large, 1L << 40, FullDisk.claiming(3L << 29))
                         .close());
         assertEquals(Kind.RESOURCES, refusal.kind());
         assertEquals("not enough disk for '" + target + "'", refusal.getMessage());
@@ -221,11 +220,10 @@ class CheckpointWriterTest {
         assertTrue(exact > DATA_BYTES);
         long free = exact;
         Path second = folder.resolve("second");
-        CheckpointWriter.create(second, SPECS, 80, any -> free, FileChannel::open)
-                .close();
+        CheckpointWriter.create(second, SPECS, 80, FullDisk.claiming(free)).close();
         assertThrows(
                 HalftoneException.class,
-                () -> CheckpointWriter.create(second, SPECS, 80, any -> free - 1, FileChannel::open)
+                () -> CheckpointWriter.create(second, SPECS, 80, FullDisk.claiming(free - 1))
                         .close());
     }
 
@@ -235,8 +233,7 @@ class CheckpointWriterTest {
         Tensor first = SafetensorsWriterTest.random("a", DType.U8, Shape.of(60_000));
         Tensor second = SafetensorsWriterTest.random("b", DType.U8, Shape.of(39_800));
         List<TensorSpec> specs = List.of(TensorSpec.of(first), TensorSpec.of(second));
-        try (CheckpointWriter writer =
-                CheckpointWriter.create(target, specs, 1 << 20, any -> Long.MAX_VALUE, new FullDisk(80_000).opener())) {
+        try (CheckpointWriter writer = CheckpointWriter.create(target, specs, 1 << 20, new FullDisk(80_000))) {
             writer.write(first);
             HalftoneException refusal = assertThrows(HalftoneException.class, () -> writer.write(second));
             assertEquals(Kind.RESOURCES, refusal.kind());
@@ -252,8 +249,7 @@ class CheckpointWriterTest {
         for (int room = 0; needed == 0; room += 16) {
             Path target = folder.resolve("out" + room);
             int before = names(folder).size();
-            try (CheckpointWriter writer =
-                    CheckpointWriter.create(target, SPECS, 80, any -> Long.MAX_VALUE, new FullDisk(room).opener())) {
+            try (CheckpointWriter writer = CheckpointWriter.create(target, SPECS, 80, new FullDisk(room))) {
                 for (Tensor tensor : TENSORS) {
                     writer.write(tensor);
                 }

@@ -2,129 +2,60 @@ package dev.halftone.core.checkpoint;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.nio.MappedByteBuffer;
 import java.nio.channels.FileChannel;
-import java.nio.channels.FileLock;
-import java.nio.channels.ReadableByteChannel;
-import java.nio.channels.WritableByteChannel;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 
-/// A disk that takes so many bytes and then, like a real one, the rest of what fits and an error.
-final class FullDisk {
+/// A disk that takes so many bytes and then, like a real one, the rest of what fits and an error. It claims to have
+/// more room than it has.
+public final class FullDisk implements Disk {
+    private final long claimed;
     private long room;
 
-    FullDisk(long room) {
+    public FullDisk(long room) {
+        this(room, Long.MAX_VALUE);
+    }
+
+    private FullDisk(long room, long claimed) {
         this.room = room;
+        this.claimed = claimed;
     }
 
-    SafetensorsWriter.ChannelOpener opener() {
-        return (file, options) -> new Channel(FileChannel.open(file, options));
+    /// A disk that says how much is free.
+    static FullDisk claiming(long free) {
+        return new FullDisk(Long.MAX_VALUE, free);
     }
 
-    private final class Channel extends FileChannel {
-        private final FileChannel real;
+    /// Bytes that it still takes.
+    public long room() {
+        return room;
+    }
 
+    @Override
+    public long free(Path directory) {
+        return claimed;
+    }
+
+    @Override
+    public FileChannel open(Path file, StandardOpenOption... options) throws IOException {
+        return new Channel(FileChannel.open(file, options));
+    }
+
+    private final class Channel extends WatchedChannel {
         Channel(FileChannel real) {
-            this.real = real;
-        }
-
-        private int fitting(ByteBuffer source, long position) throws IOException {
-            if (room == 0 && source.hasRemaining()) {
-                throw new IOException("No space left on device");
-            }
-            int length = (int) Math.min(room, source.remaining());
-            int written = real.write(source.slice(source.position(), length), position);
-            source.position(source.position() + written);
-            room -= written;
-            return written;
+            super(real, () -> {});
         }
 
         @Override
         public int write(ByteBuffer source, long position) throws IOException {
-            return fitting(source, position);
-        }
-
-        @Override
-        public int write(ByteBuffer source) throws IOException {
-            int written = fitting(source, real.position());
-            real.position(real.position() + written);
+            if (room == 0 && source.hasRemaining()) {
+                throw new IOException("No space left on device");
+            }
+            int length = (int) Math.min(room, source.remaining());
+            int written = super.write(source.slice(source.position(), length), position);
+            source.position(source.position() + written);
+            room -= written;
             return written;
-        }
-
-        @Override
-        public void force(boolean metaData) throws IOException {
-            real.force(metaData);
-        }
-
-        @Override
-        protected void implCloseChannel() throws IOException {
-            real.close();
-        }
-
-        @Override
-        public int read(ByteBuffer destination) throws IOException {
-            return real.read(destination);
-        }
-
-        @Override
-        public int read(ByteBuffer destination, long position) throws IOException {
-            return real.read(destination, position);
-        }
-
-        @Override
-        public long read(ByteBuffer[] destinations, int offset, int length) throws IOException {
-            return real.read(destinations, offset, length);
-        }
-
-        @Override
-        public long write(ByteBuffer[] sources, int offset, int length) {
-            throw new UnsupportedOperationException("not used");
-        }
-
-        @Override
-        public long position() throws IOException {
-            return real.position();
-        }
-
-        @Override
-        public FileChannel position(long position) throws IOException {
-            real.position(position);
-            return this;
-        }
-
-        @Override
-        public long size() throws IOException {
-            return real.size();
-        }
-
-        @Override
-        public FileChannel truncate(long size) throws IOException {
-            real.truncate(size);
-            return this;
-        }
-
-        @Override
-        public long transferTo(long position, long count, WritableByteChannel target) throws IOException {
-            return real.transferTo(position, count, target);
-        }
-
-        @Override
-        public long transferFrom(ReadableByteChannel source, long position, long count) {
-            throw new UnsupportedOperationException("not used");
-        }
-
-        @Override
-        public MappedByteBuffer map(MapMode mode, long position, long size) throws IOException {
-            return real.map(mode, position, size);
-        }
-
-        @Override
-        public FileLock lock(long position, long size, boolean shared) throws IOException {
-            return real.lock(position, size, shared);
-        }
-
-        @Override
-        public FileLock tryLock(long position, long size, boolean shared) throws IOException {
-            return real.tryLock(position, size, shared);
         }
     }
 }

@@ -187,7 +187,7 @@ class SafetensorsWriterTest {
     void deletesAFileWhoseHeaderCouldNotBeWritten() {
         Path file = folder.resolve("m");
         assertThrows(
-                IOException.class, () -> SafetensorsWriter.create(file, List.of(), Map.of(), new FullDisk(4).opener()));
+                IOException.class, () -> SafetensorsWriter.create(file, List.of(), Map.of(), new FullDisk(4)::open));
         assertFalse(Files.exists(file));
     }
 

@@ -30,9 +30,10 @@ class StagingDirectoryTest {
         Files.writeString(stale.resolve(".owner"), "1\n");
         Files.writeString(stale.resolve("model.safetensors"), "half");
         Files.createDirectories(stale.resolve("a/b"));
-        try (StagingDirectory staging = StagingDirectory.beside(folder.resolve("out"))) {
-            assertEquals(stale, staging.path());
-            assertEquals(Set.of(".owner"), CheckpointWriterTest.names(stale));
+        try (StagingDirectory staging = StagingDirectory.beside(folder.resolve("out"), Leftovers.REFUSE)) {
+            assertEquals(stale.resolve("model"), staging.path());
+            assertEquals(Set.of(".owner", "model"), CheckpointWriterTest.names(stale));
+            assertEquals(Set.of(), CheckpointWriterTest.names(staging.path()));
             assertEquals(ProcessHandle.current().pid() + "\n", Files.readString(stale.resolve(".owner")));
         }
         assertFalse(Files.exists(stale));
@@ -41,20 +42,20 @@ class StagingDirectoryTest {
     @Test
     void refusesASecondRunInTheSameProcess() throws IOException {
         Path target = folder.resolve("out");
-        try (StagingDirectory first = StagingDirectory.beside(target)) {
+        try (StagingDirectory first = StagingDirectory.beside(target, Leftovers.REFUSE)) {
             HalftoneException refusal = assertThrows(
                     HalftoneException.class,
-                    () -> StagingDirectory.beside(target).close());
+                    () -> StagingDirectory.beside(target, Leftovers.REFUSE).close());
             assertEquals(Kind.OUTPUT_TAKEN, refusal.kind());
-            assertTrue(Files.exists(first.path().resolve(".owner")));
+            assertTrue(Files.exists(first.root().resolve(".owner")));
         }
-        StagingDirectory.beside(target).close();
+        StagingDirectory.beside(target, Leftovers.REFUSE).close();
     }
 
     @Test
     void letsRunsForDifferentTargetsBe() throws IOException {
-        try (StagingDirectory first = StagingDirectory.beside(folder.resolve("a"));
-                StagingDirectory second = StagingDirectory.beside(folder.resolve("b"))) {
+        try (StagingDirectory first = StagingDirectory.beside(folder.resolve("a"), Leftovers.REFUSE);
+                StagingDirectory second = StagingDirectory.beside(folder.resolve("b"), Leftovers.REFUSE)) {
             first.publish();
             second.publish();
         }
@@ -72,16 +73,16 @@ class StagingDirectoryTest {
             assertEquals("written", output.readLine());
             HalftoneException refusal = assertThrows(
                     HalftoneException.class,
-                    () -> StagingDirectory.beside(target).close());
+                    () -> StagingDirectory.beside(target, Leftovers.REFUSE).close());
             assertEquals("'" + target + "' is being written by another run", refusal.getMessage());
             assertEquals("process " + run.pid(), refusal.detail());
-            assertTrue(Files.exists(folder.resolve(".out.partial/model.safetensors")));
+            assertTrue(Files.exists(folder.resolve(".out.partial/model/model.safetensors")));
         } finally {
             run.destroyForcibly().waitFor();
         }
-        assertTrue(Files.exists(folder.resolve(".out.partial/model.safetensors")));
-        try (StagingDirectory second = StagingDirectory.beside(target)) {
-            assertEquals(Set.of(".owner"), CheckpointWriterTest.names(second.path()));
+        assertTrue(Files.exists(folder.resolve(".out.partial/model/model.safetensors")));
+        try (StagingDirectory second = StagingDirectory.beside(target, Leftovers.REFUSE)) {
+            assertEquals(Set.of(), CheckpointWriterTest.names(second.path()));
         }
         assertEquals(Set.of(), CheckpointWriterTest.names(folder));
     }

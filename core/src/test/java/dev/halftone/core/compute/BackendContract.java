@@ -9,12 +9,14 @@ import static org.junit.jupiter.api.Assertions.fail;
 import dev.halftone.core.tensor.DType;
 import dev.halftone.core.tensor.Shape;
 import dev.halftone.core.tensor.Tensor;
+import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.DenseWeight;
 import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.core.weight.QuantizedWeight;
 import dev.halftone.core.weight.Weight;
 import java.lang.foreign.Arena;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Random;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.stream.Stream;
@@ -38,6 +40,11 @@ public abstract class BackendContract {
 
     /// The backend under test, with its own choice of threads.
     protected abstract Backend open();
+
+    /// Whether this backend rounds weight and activations to bfloat16 for a product of so many rows.
+    protected boolean roundsToBFloat16(Weight weight, int rows) {
+        return false;
+    }
 
     @BeforeEach
     void openBackend() {
@@ -119,13 +126,14 @@ public abstract class BackendContract {
     }
 
     /// Allowed error of each product: a kernel may take the sum of a group's codes and subtract the zero point's share,
-    /// so codes count with their whole range.
-    private static double[] productTolerance(Weight weight, float[] bias, float[] x, int rows) {
+    /// so codes count with their whole range. Rounding to bfloat16 comes on top, of restored weights.
+    private double[] productTolerance(Weight weight, float[] bias, float[] x, int rows) {
         int inputs = weight.inputs();
         int outputs = weight.outputs();
         double[] allowed = new double[rows * outputs];
         float[] restored = new float[inputs];
         double[] row = new double[inputs];
+        boolean rounded = roundsToBFloat16(weight, rows);
         for (int output = 0; output < outputs; output++) {
             weight.restoreRow(output, restored, 0);
             for (int i = 0; i < inputs; i++) {
@@ -137,10 +145,16 @@ public abstract class BackendContract {
             }
             for (int r = 0; r < rows; r++) {
                 double magnitude = bias == null ? 0 : Math.abs(bias[output]);
+                double products = 0;
+                double squares = 0;
                 for (int i = 0; i < inputs; i++) {
                     magnitude += Math.abs(row[i] * x[r * inputs + i]);
+                    double product = (double) restored[i] * x[r * inputs + i];
+                    products += Math.abs(product);
+                    squares += product * product;
                 }
-                allowed[r * outputs + output] = Tolerances.sum(inputs, magnitude);
+                allowed[r * outputs + output] = Tolerances.sum(inputs, magnitude)
+                        + (rounded ? Tolerances.bFloat16(inputs, products, Math.sqrt(squares)) : 0);
             }
         }
         return allowed;
@@ -211,6 +225,110 @@ public abstract class BackendContract {
         float[] bias = random(random, outputs);
         for (int rows : new int[] {1, 3, 4, 7, 8, 9, 13, 16, 21}) {
             assertProduct(weight, rows == 3 ? null : bias, random(random, rows * inputs), rows);
+        }
+    }
+
+    private static QuantizedWeight integers(Random random, int bits, int outputs, int inputs) {
+        QuantizationScheme scheme = new QuantizationScheme(bits, QuantizationScheme.PER_CHANNEL, true, DType.BF16, 0);
+        return quantized(random, scheme, outputs, inputs, null);
+    }
+
+    private void assertIntegerProduct(QuantizedWeight weight, float[] bias, float[] x, int rows) {
+        float[] expected = product(reference, weight, bias, x, rows);
+        double[] allowed = new double[expected.length];
+        for (int i = 0; i < allowed.length; i++) {
+            double added = bias == null ? 0 : bias[i % weight.outputs()];
+            allowed[i] = Tolerances.scaled(expected[i] - added, added);
+        }
+        String what = rows + " rows by integers [" + weight.outputs() + ", " + weight.inputs() + "] "
+                + weight.activations().kind();
+        assertClose(expected, product(backend, weight, bias, x, rows), allowed, what);
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "8,1,1",
+        "8,3,5",
+        "8,17,33",
+        "8,33,64",
+        "8,65,260",
+        "8,130,577",
+        "4,19,96",
+        "2,5,7",
+        "8,70,1540",
+        "8,300,256"
+    })
+    void multipliesInputsThatAreRoundedToIntegers(int bits, int outputs, int inputs) {
+        Random random = new Random(41L * outputs + inputs);
+        QuantizedWeight weight = integers(random, bits, outputs, inputs);
+        float[] bias = random(random, outputs);
+        for (int rows : new int[] {1, 2, 4, 5, 8, 9, 33, 150}) {
+            float[] x = random(random, rows * inputs);
+            // One outlier, and one row of zeroes.
+            x[random.nextInt(x.length)] = 40;
+            Arrays.fill(x, rows / 2 * inputs, rows / 2 * inputs + (rows > 2 ? inputs : 0), 0);
+            assertIntegerProduct(weight.withActivations(ActivationScheme.PER_TOKEN), rows == 4 ? null : bias, x, rows);
+            assertIntegerProduct(
+                    weight.withActivations(ActivationScheme.perTensor(0.013f)), rows == 5 ? null : bias, x, rows);
+        }
+        assertRowsRestored(weight.withActivations(ActivationScheme.PER_TOKEN));
+    }
+
+    /// Whatever order and grouping a kernel sums in, integers leave it no excuse: with scales of one, inputs that are
+    /// whole numbers and sums that a float holds, the product is the sum.
+    @ParameterizedTest
+    @CsvSource({"1,1000", "4,1000", "7,1000", "40,1000", "1,3", "70,640"})
+    void addsIntegersExactly(int rows, int inputs) {
+        int outputs = 37;
+        Random random = new Random(43);
+        QuantizationScheme scheme = new QuantizationScheme(8, QuantizationScheme.PER_CHANNEL, true, DType.F32, 0);
+        byte[] codes = new byte[outputs * inputs];
+        random.nextBytes(codes);
+        // The first outputs take the largest sums of either sign.
+        Arrays.fill(codes, 0, inputs, (byte) 0);
+        Arrays.fill(codes, inputs, 2 * inputs, (byte) 255);
+        float[] ones = new float[outputs];
+        int[] zeros = new int[outputs];
+        Arrays.fill(ones, 1);
+        Arrays.fill(zeros, 128);
+        QuantizedWeight weight =
+                new QuantizedWeight(scheme, outputs, inputs, codes, ones, zeros, null, ActivationScheme.perTensor(1));
+        float[] x = new float[rows * inputs];
+        for (int i = 0; i < x.length; i++) {
+            x[i] = i < inputs ? -128 : random.nextInt(-128, 128);
+        }
+        float[] expected = new float[rows * outputs];
+        for (int row = 0; row < rows; row++) {
+            for (int output = 0; output < outputs; output++) {
+                int sum = 0;
+                for (int i = 0; i < inputs; i++) {
+                    sum += (int) x[row * inputs + i] * ((codes[output * inputs + i] & 0xFF) - 128);
+                }
+                expected[row * outputs + output] = sum;
+            }
+        }
+        assertTrue(expected[0] == 16384f * inputs && expected[0] < 1 << 24, "the largest sum");
+        assertArrayEquals(expected, product(reference, weight, null, x, rows));
+        assertArrayEquals(expected, product(backend, weight, null, x, rows));
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 3, 6, 20})
+    void showsInARowThatItHeldWhatNoIntegerStandsFor(int rows) {
+        int inputs = 70;
+        Random random = new Random(44);
+        for (ActivationScheme scheme : List.of(ActivationScheme.PER_TOKEN, ActivationScheme.perTensor(0.1f))) {
+            QuantizedWeight weight = integers(random, 8, 21, inputs).withActivations(scheme);
+            float[] bias = random(random, 21);
+            float[] x = random(random, rows * inputs);
+            float[] sound = product(backend, weight, bias, x, rows);
+            for (float broken : new float[] {Float.NaN, Float.POSITIVE_INFINITY, Float.NEGATIVE_INFINITY}) {
+                x[(rows - 1) * inputs + 64] = broken;
+                float[] found = product(backend, weight, bias, x, rows);
+                for (int i = 0; i < found.length; i++) {
+                    assertEquals(i / 21 == rows - 1 ? Float.NaN : sound[i], found[i], "element " + i);
+                }
+            }
         }
     }
 
@@ -724,6 +842,35 @@ public abstract class BackendContract {
     }
 
     @ParameterizedTest
+    @CsvSource({"1,1,1", "3,5,2", "300,17,70", "7,33,5", "64,64,128", "513,96,31", "20,3,130"})
+    void accumulatesTransposedProducts(int rows, int left, int right) {
+        Random random = new Random(34);
+        float[] a = random(random, rows * left);
+        float[] b = random(random, rows * right);
+        float[] start = new float[left * right];
+        Arrays.fill(start, 0.5f);
+        int[][] shapes = {{rows, left}, {rows, right}, {left, right}};
+        float[][] inputs = {a, b, start};
+        Verb twice = (owner, m) -> {
+            owner.addTransposedProduct(m[0], m[1], m[2]);
+            owner.addTransposedProduct(m[0].rows(0, (rows + 1) / 2), m[1].rows(0, (rows + 1) / 2), m[2]);
+        };
+        float[] expected = apply(reference, shapes, inputs, twice);
+        float[] found = apply(backend, shapes, inputs, twice);
+        double[] allowed = new double[expected.length];
+        for (int i = 0; i < left; i++) {
+            for (int j = 0; j < right; j++) {
+                double magnitude = 0.5;
+                for (int row = 0; row < rows; row++) {
+                    magnitude += 2 * Math.abs((double) a[row * left + i] * b[row * right + j]);
+                }
+                allowed[i * right + j] = Tolerances.sum(2 * rows, magnitude);
+            }
+        }
+        assertClose(expected, found, allowed, "transposed product of " + left + " and " + right + " columns");
+    }
+
+    @ParameterizedTest
     @CsvSource({"1,1", "3,5", "300,17", "7,33", "64,64", "513,96", "20,130"})
     void accumulatesGramMatrices(int rows, int columns) {
         Random random = new Random(33);
@@ -903,6 +1050,7 @@ public abstract class BackendContract {
             assertThrows(IllegalArgumentException.class, () -> backend.gatedActivation(a, a, b));
             assertThrows(IllegalArgumentException.class, () -> backend.rmsNorm(a, b, 1e-5f, a));
             assertThrows(IllegalArgumentException.class, () -> backend.addGram(a, c));
+            assertThrows(IllegalArgumentException.class, () -> backend.addTransposedProduct(a, b, c));
             assertThrows(IllegalArgumentException.class, () -> backend.subtractProduct(a, b, c));
             assertThrows(IllegalArgumentException.class, () -> backend.invertToUpperFactor(b));
         }

@@ -9,6 +9,9 @@ final class Tolerances {
 
     private static final double ROUNDING = 0x1p-24;
 
+    /// A bfloat16 has eight bits, so it is off by half of the eighth at most.
+    private static final double BFLOAT16_ROUNDING = 0x1p-9;
+
     private Tolerances() {}
 
     /// A float32 sum of `terms` products whose absolute values add up to `magnitude`, in any order, with a bias added
@@ -16,6 +19,24 @@ final class Tolerances {
     /// one rounding for the operands.
     static double sum(int terms, double magnitude) {
         return DEVIATIONS * (Math.sqrt(terms) + 2) * ROUNDING * magnitude + Float.MIN_NORMAL;
+    }
+
+    /// An exact integer turned to float, multiplied by two scales and added to a bias: four roundings.
+    static double scaled(double product, double bias) {
+        return 4 * ROUNDING * (Math.abs(product) + Math.abs(bias)) + Float.MIN_NORMAL;
+    }
+
+    /// What rounding both factors of every product to bfloat16 adds to [#sum]. Of many such errors,
+    /// of random sign, six deviations are allowed; of few, the worst case. How large they are is not
+    /// left to chance, because codes with one scale are all rounded alike. The units that multiply
+    /// bfloat16 take what lies below the normal range for zero.
+    ///
+    /// @param magnitude sum of the products' absolute values
+    /// @param norm      root of the sum of their squares
+    static double bFloat16(int terms, double magnitude, double norm) {
+        double worst = (2 + BFLOAT16_ROUNDING) * BFLOAT16_ROUNDING * magnitude;
+        double likely = DEVIATIONS * Math.sqrt(2) * BFLOAT16_ROUNDING * norm;
+        return Math.min(worst, likely) + (double) terms * Float.MIN_NORMAL;
     }
 
     /// A handful of float32 operations on one value, one of them an exponential within two units in the last place.

@@ -131,6 +131,9 @@ final class IdleBackend implements Backend {
     public void addGram(Matrix x, Matrix gram) {}
 
     @Override
+    public void addTransposedProduct(Matrix a, Matrix b, Matrix sum) {}
+
+    @Override
     public void subtractProduct(Matrix a, Matrix b, Matrix c) {}
 
     @Override

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.halftone.core.checkpoint.Checkpoint;
 import dev.halftone.core.compute.Backend;
@@ -20,16 +21,18 @@ import dev.halftone.core.weight.Weight;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Optional;
-import java.util.SortedMap;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/// Writes a whole model in every layout. With `-Dhalftone.layouts=DIRECTORY` the folders stay there, for
-/// `tools/interop/load_elsewhere.py`.
+/// Writes a whole model in every layout. With `-Dhalftone.layouts=DIRECTORY` the folders stay there, each with the
+/// logits
+/// that it has here, for `tools/interop/load_elsewhere.py`.
 class LayoutRunTest {
-    private static final float INPUT_SCALE = 0.125f;
+    private static final String KEPT = "halftone.layouts";
 
     private final Backend backend = new ReferenceBackend();
 
@@ -57,9 +60,16 @@ class LayoutRunTest {
                 .resolve(String.join(
                         "-", name, bits + "", groupSize + "", symmetric ? "sym" : "asym", activations + ""));
         QuantizationScheme scheme = PackedLayouts.scheme(name, bits, groupSize, symmetric, DType.BF16);
-        Recipe recipe = new Recipe(new Rounding(activations), scheme, PackedLayouts.of(name, scheme, activations));
+        Recipe recipe = new Recipe(
+                List.of(),
+                new RoundToNearest(),
+                scheme,
+                PackedLayouts.of(name, scheme, activations),
+                rounding(activations));
+        int[] tokens = IntStream.range(0, 24).map(i -> i * 37 % 500).toArray();
+        Calibration calibration = Calibration.of("text", tokens, 2, 12);
         QuantizationReport report =
-                new QuantizationRun(source, target, recipe, null, backend).run(new QuantizationListener() {});
+                new QuantizationRun(source, target, recipe, calibration, backend).run(new QuantizationListener() {});
         assertEquals(28, report.verified());
         try (Checkpoint before = Checkpoint.open(source);
                 Checkpoint after = Checkpoint.open(target)) {
@@ -67,7 +77,7 @@ class LayoutRunTest {
             QuantizedWeight read = (QuantizedWeight) weights.weight("model.layers.2.self_attn.k_proj");
             Weight original = LinearWeights.of(before).weight("model.layers.2.self_attn.k_proj");
             assertEquals(scheme, read.scheme());
-            assertEquals(scheme(activations), read.activations());
+            assertEquals(activations, read.activations().kind());
             assertArrayEquals(RoundToNearest.round(original, scheme, backend).restore(), read.restore());
             ObjectNode section = (ObjectNode) after.config().get("quantization_config");
             assertEquals(name.replace("_v2", ""), section.get("quant_method").textValue());
@@ -81,48 +91,23 @@ class LayoutRunTest {
             }
             assertTrue(after.json("halftone.json").orElseThrow().has("scheme"));
         }
+        if (System.getProperty(KEPT) != null) {
+            ObjectNode run = new ObjectMapper().createObjectNode();
+            run.putPOJO("tokens", ModelRun.tokens()).putPOJO("logits", ModelRun.logits(target, backend));
+            Files.writeString(target.resolve("halftone_logits.json"), run.toString());
+        }
     }
 
     private Path directory() throws IOException {
-        String kept = System.getProperty("halftone.layouts");
+        String kept = System.getProperty(KEPT);
         return kept == null ? temporary : Files.createDirectories(Path.of(kept));
     }
 
-    private static ActivationScheme scheme(ActivationScheme.Kind kind) {
+    private static InputRounding rounding(ActivationScheme.Kind kind) {
         return switch (kind) {
-            case NONE -> ActivationScheme.NONE;
-            case PER_TOKEN -> ActivationScheme.PER_TOKEN;
-            case PER_TENSOR -> ActivationScheme.perTensor(INPUT_SCALE);
+            case NONE -> InputRounding.NONE;
+            case PER_TOKEN -> InputRounding.PER_TOKEN;
+            case PER_TENSOR -> InputRounding.perTensor(InputRange.MIN_MAX);
         };
-    }
-
-    /// Plain rounding for inputs that are rounded too.
-    private record Rounding(RoundToNearest weights, ActivationScheme activations) implements WeightQuantizer {
-        Rounding(ActivationScheme.Kind kind) {
-            this(new RoundToNearest(), scheme(kind));
-        }
-
-        @Override
-        public String name() {
-            return weights.name();
-        }
-
-        @Override
-        public SortedMap<String, Object> settings() {
-            return weights.settings();
-        }
-
-        @Override
-        public boolean needsMoments() {
-            return weights.needsMoments();
-        }
-
-        @Override
-        public Quantized quantize(
-                String linear, Weight weight, QuantizationScheme scheme, InputStatistics statistics, Backend used) {
-            Quantized quantized = weights.quantize(linear, weight, scheme, statistics, used);
-            return new Quantized(
-                    quantized.weight().withActivations(activations), quantized.error(), quantized.attempts());
-        }
     }
 }

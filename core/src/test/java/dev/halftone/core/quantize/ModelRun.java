@@ -15,9 +15,14 @@ import java.util.stream.IntStream;
 final class ModelRun {
     private ModelRun() {}
 
-    /// Logits of 16 tokens, `[16, vocabulary]`.
+    /// 16 of them.
+    static int[] tokens() {
+        return IntStream.range(0, 16).map(i -> (5 * i + 3) % 96).toArray();
+    }
+
+    /// Logits of these tokens, `[16, vocabulary]`.
     static float[] logits(Path directory, Backend backend) throws IOException {
-        int[] tokens = IntStream.range(0, 16).map(i -> (5 * i + 3) % 96).toArray();
+        int[] tokens = tokens();
         try (Checkpoint checkpoint = Checkpoint.open(directory);
                 Llama llama = Llama.load(checkpoint, backend);
                 Workspace workspace = llama.workspace(tokens.length);

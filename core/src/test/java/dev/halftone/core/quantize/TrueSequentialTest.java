@@ -12,8 +12,10 @@ import dev.halftone.core.compute.Batch;
 import dev.halftone.core.compute.KvCache;
 import dev.halftone.core.compute.Matrix;
 import dev.halftone.core.compute.ReferenceBackend;
+import dev.halftone.core.layout.CompressedTensorsLayout;
 import dev.halftone.core.layout.GptqLayout;
 import dev.halftone.core.layout.LinearWeights;
+import dev.halftone.core.layout.PackedLayout;
 import dev.halftone.core.model.DecoderBlock;
 import dev.halftone.core.model.InputSite;
 import dev.halftone.core.model.Llama;
@@ -21,13 +23,18 @@ import dev.halftone.core.model.LlamaConfig;
 import dev.halftone.core.model.Workspace;
 import dev.halftone.core.tensor.DType;
 import dev.halftone.core.testing.SyntheticCheckpoint;
+import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.QuantizationScheme;
+import dev.halftone.core.weight.QuantizedWeight;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /// What the one piecewise pass shows a method is what running the half-quantized model from its start would show.
@@ -59,11 +66,14 @@ class TrueSequentialTest {
     }
 
     private MomentsProbe quantize(Path source, Path target, Calibration calibration) throws IOException {
-        MomentsProbe probe = new MomentsProbe();
         QuantizationScheme scheme = QuantizationScheme.gptq(3, 32, false);
-        Recipe recipe = new Recipe(probe, scheme, GptqLayout.v1(scheme));
-        new QuantizationRun(source, target, recipe, calibration, backend).run(new QuantizationListener() {});
+        MomentsProbe probe = new MomentsProbe();
+        quantize(source, target, calibration, new Recipe(probe, scheme, GptqLayout.v1(scheme)));
         return probe;
+    }
+
+    private void quantize(Path source, Path target, Calibration calibration, Recipe recipe) throws IOException {
+        new QuantizationRun(source, target, recipe, calibration, backend).run(new QuantizationListener() {});
     }
 
     /// 150 windows of 16 tokens make one batch of 128 windows and one of 22.
@@ -84,6 +94,34 @@ class TrueSequentialTest {
 
         MomentsProbe probe = quantize(source, target, calibration);
 
+        assertShown(source, target, probe, calibration);
+    }
+
+    static Stream<InputRounding> roundings() {
+        return Stream.of(
+                InputRounding.PER_TOKEN,
+                InputRounding.perTensor(InputRange.MIN_MAX),
+                InputRounding.perTensor(InputRange.PERCENTILE));
+    }
+
+    /// Linears of the written files round their own inputs, so the inputs behind them are those of inference too.
+    @ParameterizedTest
+    @MethodSource("roundings")
+    void showsInputsRoundedAsTheWrittenFileRoundsThem(InputRounding rounding) throws IOException {
+        Path source = folder.resolve("model");
+        Path target = folder.resolve("out");
+        SyntheticCheckpoint.write(source, config("biased"), DType.F32, 3);
+        Calibration calibration = calibration(5);
+        MomentsProbe probe = new MomentsProbe();
+        QuantizationScheme scheme = new QuantizationScheme(8, QuantizationScheme.PER_CHANNEL, true, DType.F32, 0);
+        PackedLayout layout = CompressedTensorsLayout.integers(scheme, rounding.kind());
+
+        quantize(source, target, calibration, new Recipe(List.of(), probe, scheme, layout, rounding));
+
+        assertShown(source, target, probe, calibration);
+    }
+
+    private void assertShown(Path source, Path target, MomentsProbe probe, Calibration calibration) throws IOException {
         for (int layer = 0; layer < LAYERS; layer++) {
             for (InputSite site : InputSite.values()) {
                 float[] expected = recompute(source, target, layer, site, calibration);
@@ -134,11 +172,28 @@ class TrueSequentialTest {
                 for (int before = 0; before < layer; before++) {
                     llama.block(before).forward(hidden, batch, workspace.angles(), cache, before, workspace);
                 }
-                statistics.add(input(llama.block(layer), layer, site, hidden, batch, cache, workspace, config));
+                Matrix input = input(llama.block(layer), layer, site, hidden, batch, cache, workspace, config);
+                round(input, (QuantizedWeight) quantized.weight(
+                        DecoderBlock.prefix(layer) + site.linears().getLast()));
+                statistics.add(input);
             }
             float[] moments = new float[site.width(config) * site.width(config)];
             backend.copyOut(statistics.moments(), moments, 0);
             return moments;
+        }
+    }
+
+    /// As `weight` asks for it, one number at a time.
+    private void round(Matrix input, QuantizedWeight weight) {
+        ActivationScheme activations = weight.activations();
+        float[] row = new float[input.columns()];
+        for (int i = 0; i < input.rows() && activations.kind() != ActivationScheme.Kind.NONE; i++) {
+            backend.copyOut(input.rows(i, 1), row, 0);
+            float scale = activations.scaleOf(row, 0, row.length);
+            for (int j = 0; j < row.length; j++) {
+                row[j] = scale * (float) Math.clamp(Math.rint(row[j] / scale), -128, 127);
+            }
+            backend.copyIn(row, 0, input.rows(i, 1));
         }
     }
 

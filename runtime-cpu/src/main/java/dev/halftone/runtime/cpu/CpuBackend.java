@@ -9,11 +9,14 @@ import dev.halftone.core.compute.MachineProbe;
 import dev.halftone.core.compute.Matrix;
 import dev.halftone.core.compute.NotPositiveDefiniteException;
 import dev.halftone.core.compute.RangeTask;
+import dev.halftone.core.weight.ActivationScheme;
+import dev.halftone.core.weight.QuantizedWeight;
 import dev.halftone.core.weight.Weight;
 import java.util.Objects;
 import java.util.Optional;
 
-/// The backend of the processor: float32 activations, weights in their quantized form, one pool of threads. Results are
+/// The backend of the processor: weights in their quantized form, activations in float32 or rounded to integers as the
+/// weight says, one pool of threads. Results are
 /// the same, bit for bit, for every number of threads. Here every argument is checked; behind it nothing is.
 public final class CpuBackend implements Backend {
     private final Kernels kernels;
@@ -21,18 +24,27 @@ public final class CpuBackend implements Backend {
     private final Scratch scratch;
     private final RowVerbs rowVerbs;
     private final SmallProduct smallProduct;
+    private final IntegerProduct integerProduct;
     private final Gemm gemm;
     private final Gram gram;
     private final UpperFactor upperFactor;
     private final Attention attention;
     private final MatrixPanels panels;
+    private final ManyRows manyRows;
 
+    /// Multiplies many rows as the system property [ProductMode#PROPERTY] asks.
+    ///
     /// @param threads workers, or 0 for as many as there are processors
     public CpuBackend(int threads) {
-        this(VectorWidth.kernels(), threads);
+        this(VectorWidth.kernels(), threads, ProductMode.requested(), ManyRows.LEAST_ROWS);
     }
 
     CpuBackend(Kernels kernels, int threads) {
+        this(kernels, threads, ProductMode.VECTOR, ManyRows.LEAST_ROWS);
+    }
+
+    /// @param leastRows from here on `mode` counts
+    CpuBackend(Kernels kernels, int threads, ProductMode mode, int leastRows) {
         if (threads < 0) {
             throw new IllegalArgumentException("threads must not be negative, found " + threads);
         }
@@ -41,11 +53,19 @@ public final class CpuBackend implements Backend {
         scratch = new Scratch(pool.threads());
         rowVerbs = new RowVerbs(kernels, pool, scratch);
         smallProduct = new SmallProduct(kernels, pool, scratch);
+        integerProduct = new IntegerProduct(kernels, pool, scratch);
         gemm = new Gemm(kernels, pool, scratch);
         gram = new Gram(kernels, pool, scratch);
         upperFactor = new UpperFactor(gemm, pool, kernels);
         attention = new Attention(kernels, pool, scratch);
         panels = new MatrixPanels(kernels);
+        try {
+            manyRows = new ManyRows(mode, kernels, pool, scratch, gemm, leastRows, OneDnn::new);
+        } catch (RuntimeException e) {
+            pool.close();
+            scratch.close();
+            throw e;
+        }
     }
 
     Kernels kernels() {
@@ -54,6 +74,13 @@ public final class CpuBackend implements Backend {
 
     SmallProduct smallProduct() {
         return smallProduct;
+    }
+
+    /// A linear whose inputs are rounded to integers.
+    void multiplyRounded(PackedWeight weight, ActivationScheme activations, CpuMatrix x, CpuMatrix y) {
+        if (!manyRows.multiply(weight, activations, x, y)) {
+            integerProduct.multiply(weight, activations, x, y);
+        }
     }
 
     private static void require(boolean fits, String verb, Matrix a, Matrix b) {
@@ -72,6 +99,21 @@ public final class CpuBackend implements Backend {
         return "cpu (" + kernels.name() + ", " + pool.threads() + (pool.threads() == 1 ? " thread)" : " threads)");
     }
 
+    /// Who multiplied many rows so far and with which numbers, and what [ProductMode#AUTO] was decided by, in one line.
+    public String products() {
+        return manyRows.description();
+    }
+
+    /// Settles what [ProductMode#AUTO] means on this machine before there are rows to multiply.
+    public void decideProducts() {
+        manyRows.decide();
+    }
+
+    @Override
+    public String arithmetic() {
+        return "cpu (" + kernels.name() + ", " + System.getProperty("os.arch") + manyRows.arithmetic() + ")";
+    }
+
     @Override
     public Matrix allocate(int rows, int columns) {
         return CpuMatrix.allocate(rows, columns);
@@ -84,18 +126,23 @@ public final class CpuBackend implements Backend {
 
     @Override
     public Linear bind(Weight weight, float[] bias) {
-        return new CpuLinear(this, WeightPacker.pack(weight, bias, kernels.lanes(), pool));
+        ActivationScheme activations =
+                weight instanceof QuantizedWeight codes ? codes.activations() : ActivationScheme.NONE;
+        return new CpuLinear(this, WeightPacker.pack(weight, bias, kernels.lanes(), pool), activations);
     }
 
     @Override
     public void multiplyAll(Linear[] linears, Matrix x, Matrix[] results) {
-        if (x.rows() > CpuLinear.SMALL_ROWS) {
+        CpuMatrix in = CpuMatrix.of(x);
+        boolean together = in.rows() <= CpuLinear.SMALL_ROWS;
+        for (int i = 0; i < linears.length; i++) {
+            CpuLinear linear = CpuLinear.of(linears[i]);
+            linear.require(in, CpuMatrix.of(results[i]));
+            together &= !linear.roundsInputs();
+        }
+        if (!together) {
             Backend.super.multiplyAll(linears, x, results);
             return;
-        }
-        CpuMatrix in = CpuMatrix.of(x);
-        for (int i = 0; i < linears.length; i++) {
-            CpuLinear.of(linears[i]).require(in, CpuMatrix.of(results[i]));
         }
         for (int i = 0; i < linears.length; i++) {
             CpuMatrix result = CpuMatrix.of(results[i]);
@@ -211,6 +258,13 @@ public final class CpuBackend implements Backend {
     }
 
     @Override
+    public void addTransposedProduct(Matrix a, Matrix b, Matrix sum) {
+        require(a.rows() == b.rows(), "addTransposedProduct", a, b);
+        require(sum.rows() == a.columns() && sum.columns() == b.columns(), "addTransposedProduct", a, sum);
+        gram.addProduct(CpuMatrix.of(a), CpuMatrix.of(b), CpuMatrix.of(sum));
+    }
+
+    @Override
     public void subtractProduct(Matrix a, Matrix b, Matrix c) {
         require(a.columns() == b.rows(), "subtractProduct", a, b);
         require(c.rows() == a.rows() && c.columns() == b.columns(), "subtractProduct", a, c);
@@ -232,6 +286,9 @@ public final class CpuBackend implements Backend {
 
     /// A linear over many rows.
     void multiplyMany(PackedWeight weight, RestoredPanels restored, CpuMatrix x, CpuMatrix y) {
+        if (manyRows.multiply(weight, x, y)) {
+            return;
+        }
         long left = x.address();
         long leftRow = x.rowBytes();
         if (weight.columns != null) {
@@ -282,6 +339,7 @@ public final class CpuBackend implements Backend {
     @Override
     public void close() {
         pool.close();
+        manyRows.close();
         scratch.close();
     }
 }

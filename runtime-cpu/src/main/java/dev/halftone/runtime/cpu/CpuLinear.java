@@ -2,20 +2,24 @@ package dev.halftone.runtime.cpu;
 
 import dev.halftone.core.compute.Linear;
 import dev.halftone.core.compute.Matrix;
+import dev.halftone.core.weight.ActivationScheme;
 import java.util.Objects;
 
-/// A bound weight: few rows go to [SmallProduct], many to [Gemm] over panels restored once.
+/// A bound weight: few rows go to [SmallProduct], many to [Gemm] over panels restored once; rows that are to be rounded
+/// to [IntegerProduct].
 final class CpuLinear implements Linear {
     /// Up to here reading the weight costs more than computing with it.
     static final int SMALL_ROWS = 16;
 
     private final CpuBackend backend;
     private final PackedWeight weight;
+    private final ActivationScheme activations;
     private final RestoredPanels panels;
 
-    CpuLinear(CpuBackend backend, PackedWeight weight) {
+    CpuLinear(CpuBackend backend, PackedWeight weight, ActivationScheme activations) {
         this.backend = backend;
         this.weight = weight;
+        this.activations = activations;
         this.panels = new RestoredPanels(backend.kernels(), weight);
     }
 
@@ -42,11 +46,18 @@ final class CpuLinear implements Linear {
         CpuMatrix in = CpuMatrix.of(x);
         CpuMatrix out = CpuMatrix.of(y);
         require(in, out);
-        if (in.rows() <= SMALL_ROWS) {
+        if (roundsInputs()) {
+            backend.multiplyRounded(weight, activations, in, out);
+        } else if (in.rows() <= SMALL_ROWS) {
             backend.smallProduct().multiply(weight, in, out);
         } else {
             backend.multiplyMany(weight, panels, in, out);
         }
+    }
+
+    /// Whether its inputs are rounded, which other kernels than [SmallProduct] do.
+    boolean roundsInputs() {
+        return activations.kind() != ActivationScheme.Kind.NONE;
     }
 
     /// The weight, if it can multiply `x` into `y`.

@@ -1,7 +1,7 @@
 package dev.halftone.runtime.cpu;
 
-/// `gram += xᵀ·x`. A slab of rows of `x` is brought into strips once and serves as both sides; tiles on and above the
-/// diagonal are computed, the rest is their mirror image.
+/// `c += aᵀ·b`. A slab of rows of either side is brought into strips and multiplied tile by tile. For `xᵀ·x` one slab
+/// serves as both sides; tiles on and above the diagonal are computed, the rest is their mirror image.
 final class Gram {
     private static final int SLAB_ROWS = 256;
     private static final int MIRROR_BLOCK = 64;
@@ -10,14 +10,19 @@ final class Gram {
     private final WorkerPool pool;
     private final Scratch scratch;
     private final int lanes;
-    private final MatrixPanels panels;
+    private final MatrixPanels leftPanels;
+    private final MatrixPanels rightPanels;
 
-    private CpuMatrix gram;
-    private int size;
-    private int strips;
+    private CpuMatrix sum;
+    private boolean symmetric;
+    private int rows; // of the sum: columns of a
+    private int columns; // of the sum: columns of b
+    private int leftStrips;
+    private int rightStrips;
     private int first;
     private int count;
-    private long slab;
+    private long leftSlab;
+    private long rightSlab;
 
     // Bound once: a region allocates nothing.
     private final WorkerPool.Task pack = this::pack;
@@ -29,76 +34,97 @@ final class Gram {
         this.pool = pool;
         this.scratch = scratch;
         this.lanes = kernels.lanes();
-        this.panels = new MatrixPanels(kernels);
+        this.leftPanels = new MatrixPanels(kernels);
+        this.rightPanels = new MatrixPanels(kernels);
     }
 
-    void add(CpuMatrix x, CpuMatrix newGram) {
-        gram = newGram;
-        size = gram.rows();
-        // Whole groups of strips, the last ones of zeros.
-        strips = Math.ceilDiv(Math.ceilDiv(size, lanes), Kernels.TILE_STRIPS) * Kernels.TILE_STRIPS;
-        slab = scratch.shared((long) strips * lanes * SLAB_ROWS);
+    /// `gram += xᵀ·x`, both triangles.
+    void add(CpuMatrix x, CpuMatrix gram) {
+        accumulate(x, x, gram, true);
+        pool.splitFreely(Math.ceilDiv(rows, MIRROR_BLOCK), 1, mirror);
+    }
+
+    /// `sum += aᵀ·b`.
+    void addProduct(CpuMatrix a, CpuMatrix b, CpuMatrix newSum) {
+        accumulate(a, b, newSum, false);
+    }
+
+    private void accumulate(CpuMatrix a, CpuMatrix b, CpuMatrix newSum, boolean same) {
+        sum = newSum;
+        symmetric = same;
+        rows = sum.rows();
+        columns = sum.columns();
+        leftStrips = paddedStrips(rows);
+        rightStrips = paddedStrips(columns);
+        long rightFloats = (long) rightStrips * lanes * SLAB_ROWS;
+        rightSlab = scratch.shared(rightFloats + (symmetric ? 0 : (long) leftStrips * lanes * SLAB_ROWS));
+        leftSlab = symmetric ? rightSlab : rightSlab + rightFloats * Float.BYTES;
         scratch.require((long) Kernels.TILE_ROWS * Kernels.TILE_STRIPS * lanes);
-        panels.of(x.address(), x.rowBytes(), size);
-        int groups = strips / Kernels.TILE_STRIPS;
-        for (first = 0; first < x.rows(); first += SLAB_ROWS) {
-            count = Math.min(SLAB_ROWS, x.rows() - first);
-            pool.split(strips, pack);
-            pool.splitFreely(groups, 1, multiply);
+        leftPanels.of(a.address(), a.rowBytes(), rows);
+        rightPanels.of(b.address(), b.rowBytes(), columns);
+        for (first = 0; first < b.rows(); first += SLAB_ROWS) {
+            count = Math.min(SLAB_ROWS, b.rows() - first);
+            pool.split(rightStrips + (symmetric ? 0 : leftStrips), pack);
+            pool.splitFreely(rightStrips / Kernels.TILE_STRIPS, 1, multiply);
         }
-        mirror(gram);
     }
 
-    /// Copies the upper triangle onto the lower one.
-    private void mirror(CpuMatrix matrix) {
-        gram = matrix;
-        size = matrix.rows();
-        pool.splitFreely(Math.ceilDiv(size, MIRROR_BLOCK), 1, mirror);
+    /// Whole groups of strips, the last ones of zeros.
+    private int paddedStrips(int width) {
+        return Math.ceilDiv(Math.ceilDiv(width, lanes), Kernels.TILE_STRIPS) * Kernels.TILE_STRIPS;
     }
 
-    private long strip(int strip) {
+    private long strip(long slab, int strip) {
         return slab + (long) strip * count * lanes * Float.BYTES;
     }
 
     private void pack(int worker, int from, int to) {
         for (int strip = from; strip < to; strip++) {
-            if (strip * lanes < size) {
-                panels.fill(strip, first, count, strip(strip));
+            if (strip < rightStrips) {
+                pack(rightPanels, columns, strip, strip(rightSlab, strip));
             } else {
-                Memory.zeroFloats(strip(strip), (long) count * lanes);
+                pack(leftPanels, rows, strip - rightStrips, strip(leftSlab, strip - rightStrips));
             }
         }
     }
 
-    private void multiply(int worker, int from, int to) {
-        int groups = strips / Kernels.TILE_STRIPS;
-        for (int task = from; task < to; task++) {
-            // The longest columns first, so that no worker is left with one at the end.
-            columns(groups - 1 - task, scratch.of(worker));
+    private void pack(MatrixPanels panels, int width, int strip, long to) {
+        if (strip * lanes < width) {
+            panels.fill(strip, first, count, to);
+        } else {
+            Memory.zeroFloats(to, (long) count * lanes);
         }
     }
 
-    private void columns(int group, long edge) {
+    private void multiply(int worker, int from, int to) {
+        int groups = rightStrips / Kernels.TILE_STRIPS;
+        for (int task = from; task < to; task++) {
+            // The longest columns first, so that no worker is left with one at the end.
+            group(groups - 1 - task, scratch.of(worker));
+        }
+    }
+
+    private void group(int group, long edge) {
         int width = Kernels.TILE_STRIPS * lanes;
         int firstColumn = group * width;
         long vector = (long) lanes * Float.BYTES;
-        long right = strip(group * Kernels.TILE_STRIPS);
+        long right = strip(rightSlab, group * Kernels.TILE_STRIPS);
         long stripBytes = count * vector;
-        int endRow = Math.min(size, firstColumn + width);
+        int endRow = symmetric ? Math.min(rows, firstColumn + width) : rows;
         for (int row = 0; row < endRow; row += Kernels.TILE_ROWS) {
-            long left = strip(row / lanes) + (long) (row % lanes) * Float.BYTES;
-            int valid = Math.min(Kernels.TILE_ROWS, size - row);
-            if (valid == Kernels.TILE_ROWS && firstColumn + width <= size) {
-                long to = gram.at(row, firstColumn);
+            long left = strip(leftSlab, row / lanes) + (long) (row % lanes) * Float.BYTES;
+            int valid = Math.min(Kernels.TILE_ROWS, rows - row);
+            if (valid == Kernels.TILE_ROWS && firstColumn + width <= columns) {
+                long to = sum.at(row, firstColumn);
                 kernels.tile(
-                        left, Float.BYTES, vector, valid, right, stripBytes, vector, count, to, gram.rowBytes(), 1f);
+                        left, Float.BYTES, vector, valid, right, stripBytes, vector, count, to, sum.rowBytes(), 1f);
             } else {
                 long edgeRow = (long) width * Float.BYTES;
                 Memory.zeroFloats(edge, (long) Kernels.TILE_ROWS * width);
                 kernels.tile(left, Float.BYTES, vector, valid, right, stripBytes, vector, count, edge, edgeRow, 1f);
                 for (int i = 0; i < valid; i++) {
-                    int columns = Math.min(width, size - firstColumn);
-                    kernels.add(edge + i * edgeRow, gram.at(row + i, firstColumn), columns);
+                    int part = Math.min(width, columns - firstColumn);
+                    kernels.add(edge + i * edgeRow, sum.at(row + i, firstColumn), part);
                 }
             }
         }
@@ -107,12 +133,12 @@ final class Gram {
     private void mirror(int worker, int from, int to) {
         for (int block = from; block < to; block++) {
             int firstRow = block * MIRROR_BLOCK;
-            int endRow = Math.min(size, firstRow + MIRROR_BLOCK);
+            int endRow = Math.min(rows, firstRow + MIRROR_BLOCK);
             for (int firstColumn = 0; firstColumn < endRow; firstColumn += MIRROR_BLOCK) {
                 for (int row = firstRow; row < endRow; row++) {
                     int endColumn = Math.min(row, firstColumn + MIRROR_BLOCK);
                     for (int column = firstColumn; column < endColumn; column++) {
-                        Memory.putFloat(gram.at(row, column), Memory.getFloat(gram.at(column, row)));
+                        Memory.putFloat(sum.at(row, column), Memory.getFloat(sum.at(column, row)));
                     }
                 }
             }

@@ -16,6 +16,9 @@ interface Kernels {
     /// Rows of a block of [#multiplyRows].
     int ROWS = 4;
 
+    /// Most terms of one [#integerTile].
+    int INTEGER_DEPTH = 256;
+
     /// Chains of [#multiplyAdd]: enough to hide the latency.
     int MULTIPLY_ADDS = 8;
 
@@ -66,8 +69,54 @@ interface Kernels {
     /// Restores words `[first, first + count)` of a strip to float, `[k][lanes]`.
     void restore(PackedWeight weight, int strip, int first, int count, long destination);
 
+    /// Strips `[from, to)` of the sums of a weight's codes, less its zero, times the whole numbers of one prepared row,
+    /// exact in 32 bits. For the weights of [WeightPacker] whose inputs are rounded.
+    ///
+    /// @param x     `[paddedInputs]`, whole numbers from -128 to 127
+    /// @param total the sum of `x`
+    /// @param sums  first output, an integer; whole strips are written
+    void sumRow(PackedWeight weight, float[] x, int total, int from, int to, long sums);
+
+    /// The same for four prepared rows at a time.
+    ///
+    /// @param x       `[paddedInputs][4]`, from index `first` on
+    /// @param sumsRow from one row of `sums` to the next
+    void sumFourRows(PackedWeight weight, float[] x, int first, int from, int to, long sums, long sumsRow);
+
+    /// `(code - zero) / 256` of words `[first, first + count)` of a strip, `[k][lanes]`.
+    void centre(PackedWeight weight, int strip, int first, int count, long destination);
+
+    /// `c[i][v] += sum over k of a[i][k] * 256 * b[v][k]` in integers, for four rows and four strips.
+    ///
+    /// @param a      whole numbers from -128 to 127, side by side
+    /// @param rows   valid rows of `a`, 1 to 4; the last one stands for the missing ones
+    /// @param b      from [#centre], a strip after [#tile]'s fashion
+    /// @param depth  at most [#INTEGER_DEPTH]
+    /// @param c      integers
+    void integerTile(long a, long aRow, int rows, long b, long bStrip, int depth, long c, long cRow);
+
+    /// The same for one strip.
+    void narrowIntegerTile(long a, long aRow, int rows, long b, int depth, long c, long cRow);
+
+    /// `destination = sums * (factors / 256) * scale + bias`, the sums being integers.
+    void scaleSums(long sums, float scale, long factors, long bias, int count, long destination);
+
     /// Copies `count` vectors, `rowBytes` apart, to a strip, where they lie side by side.
     void copyStrip(long from, long rowBytes, int count, long destination);
+
+    /// Copies `count` vectors that lie side by side to places `step` apart: the reverse of [#copyStrip].
+    void spread(long from, int count, long destination, long step);
+
+    /// Codes of 8 bits less 128, as bytes, from words `[first, first + count)` of a strip; the vectors of words are
+    /// written `step` apart.
+    void bytes(PackedWeight weight, int strip, int first, int count, long destination, long step);
+
+    /// Rounds `count` vectors of floats at `low`, and as many at `high`, to bfloat16, like
+    /// [dev.halftone.core.tensor.BFloat16]. Each two become one vector of words, `low` in the lower halves.
+    ///
+    /// @param step            from one vector of floats to the next
+    /// @param destinationStep from one vector of words to the next
+    void roundPairs(long low, long high, long step, int count, long destination, long destinationStep);
 
     /// `destination = x / sqrt(mean(x²) + epsilon) * weight`.
     ///

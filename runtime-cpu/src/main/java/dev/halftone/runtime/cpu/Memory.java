@@ -116,6 +116,13 @@ final class Memory implements AutoCloseable {
         MemorySegment.copy(ALL, FLOAT, source, destination, offset, count);
     }
 
+    static void copyBytes(byte[] source, long destination, int count) {
+        if (CHECKED) {
+            check(destination, count);
+        }
+        MemorySegment.copy(source, 0, ALL, ValueLayout.JAVA_BYTE, destination, count);
+    }
+
     static void zeroFloats(long destination, long count) {
         if (CHECKED) {
             check(destination, count * Float.BYTES);

@@ -95,6 +95,11 @@ final class PackedWeight implements AutoCloseable {
         return oneCentre ? 0 : vectorBytes();
     }
 
+    /// The zero of a symmetric weight.
+    int middle() {
+        return (int) ((Memory.getFloat(centres.address()) - 1) * form.span());
+    }
+
     long bias(int strip) {
         return bias.address() + (long) strip * vectorBytes();
     }

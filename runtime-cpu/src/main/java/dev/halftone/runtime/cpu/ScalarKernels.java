@@ -1,5 +1,7 @@
 package dev.halftone.runtime.cpu;
 
+import dev.halftone.core.tensor.BFloat16;
+
 /// The kernels in plain loops: the twin of [VectorKernels] for a JVM without the vector module, and for tests.
 final class ScalarKernels implements Kernels {
     private static final int LANES = 8;
@@ -141,9 +143,114 @@ final class ScalarKernels implements Kernels {
     }
 
     @Override
+    public void sumRow(PackedWeight weight, float[] x, int total, int from, int to, long sums) {
+        sumRow(weight, x, 0, 1, from, to, sums);
+    }
+
+    @Override
+    public void sumFourRows(PackedWeight weight, float[] x, int first, int from, int to, long sums, long sumsRow) {
+        for (int row = 0; row < TILE_ROWS; row++) {
+            sumRow(weight, x, first + row, TILE_ROWS, from, to, sums + row * sumsRow);
+        }
+    }
+
+    private static void sumRow(PackedWeight weight, float[] x, int first, int step, int from, int to, long sums) {
+        int zero = weight.middle();
+        for (int strip = from; strip < to; strip++) {
+            for (int lane = 0; lane < LANES; lane++) {
+                int sum = 0;
+                for (int word = 0; word < weight.wordsPerStrip(); word++) {
+                    int bits = Memory.getInt(at(weight.words(strip) + word * VECTOR, lane));
+                    for (int field = 0; field < weight.form.fields; field++) {
+                        sum += (code(weight, field, bits) - zero) * (int) x[first + (word * 4 + field) * step];
+                    }
+                }
+                Memory.putInt(at(sums + strip * VECTOR, lane), sum);
+            }
+        }
+    }
+
+    private static int code(PackedWeight weight, int field, int bits) {
+        return Integer.rotateRight(bits, weight.form.shift() + field * weight.form.bits) & 0xFF;
+    }
+
+    @Override
+    public void centre(PackedWeight weight, int strip, int first, int count, long destination) {
+        int zero = weight.middle();
+        for (int word = 0; word < count; word++) {
+            for (int lane = 0; lane < LANES; lane++) {
+                int bits = Memory.getInt(at(weight.words(strip) + (first + word) * VECTOR, lane));
+                for (int field = 0; field < 4; field++) {
+                    float centred = (code(weight, field, bits) - zero) / 256f;
+                    Memory.putFloat(at(destination + (word * 4L + field) * VECTOR, lane), centred);
+                }
+            }
+        }
+    }
+
+    @Override
+    public void integerTile(long a, long aRow, int rows, long b, long bStrip, int depth, long c, long cRow) {
+        for (int strip = 0; strip < TILE_STRIPS; strip++) {
+            narrowIntegerTile(a, aRow, rows, b + strip * bStrip, depth, c + strip * VECTOR, cRow);
+        }
+    }
+
+    @Override
+    public void narrowIntegerTile(long a, long aRow, int rows, long b, int depth, long c, long cRow) {
+        for (int row = 0; row < TILE_ROWS; row++) {
+            long from = a + Math.min(row, rows - 1) * aRow;
+            for (int lane = 0; lane < LANES; lane++) {
+                int sum = 0;
+                for (int k = 0; k < depth; k++) {
+                    sum += (int) (Memory.getFloat(at(b + k * VECTOR, lane)) * 256 * Memory.getFloat(at(from, k)));
+                }
+                long to = at(c + row * cRow, lane);
+                Memory.putInt(to, Memory.getInt(to) + sum);
+            }
+        }
+    }
+
+    @Override
+    public void scaleSums(long sums, float scale, long factors, long bias, int count, long destination) {
+        for (int i = 0; i < count; i++) {
+            float product = Memory.getInt(at(sums, i)) * (Memory.getFloat(at(factors, i)) / 256);
+            Memory.putFloat(at(destination, i), Math.fma(product, scale, Memory.getFloat(at(bias, i))));
+        }
+    }
+
+    @Override
     public void copyStrip(long from, long rowBytes, int count, long destination) {
         for (int k = 0; k < count; k++) {
             Memory.copyFloats(from + k * rowBytes, destination + k * VECTOR, LANES);
+        }
+    }
+
+    @Override
+    public void spread(long from, int count, long destination, long step) {
+        for (int i = 0; i < count; i++) {
+            Memory.copyFloats(from + i * VECTOR, destination + i * step, LANES);
+        }
+    }
+
+    @Override
+    public void bytes(PackedWeight weight, int strip, int first, int count, long destination, long step) {
+        for (int i = 0; i < count; i++) {
+            for (int lane = 0; lane < LANES; lane++) {
+                int word = Memory.getInt(at(weight.words(strip) + (first + i) * VECTOR, lane));
+                Memory.putInt(
+                        at(destination + i * step, lane), Integer.rotateRight(word, weight.form.shift()) ^ 0x80808080);
+            }
+        }
+    }
+
+    @Override
+    public void roundPairs(long low, long high, long step, int count, long destination, long destinationStep) {
+        for (int i = 0; i < count; i++) {
+            for (int lane = 0; lane < LANES; lane++) {
+                int lower = BFloat16.fromFloat(Memory.getFloat(at(low + i * step, lane))) & 0xFFFF;
+                int upper = BFloat16.fromFloat(Memory.getFloat(at(high + i * step, lane))) << 16;
+                Memory.putInt(at(destination + i * destinationStep, lane), upper | lower);
+            }
         }
     }
 

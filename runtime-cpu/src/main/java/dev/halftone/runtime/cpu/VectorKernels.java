@@ -84,8 +84,65 @@ final class VectorKernels implements Kernels {
     }
 
     @Override
+    public void sumRow(PackedWeight weight, float[] x, int total, int from, int to, long sums) {
+        // As stored, codes count from 0 and stand for 256 more.
+        int excess = (256 + weight.middle()) * total;
+        int quarter = Math.ceilDiv(to - from, 4);
+        int last = to - 1;
+        for (int strip = from; strip < from + quarter; strip++) {
+            int second = Math.min(strip + quarter, last);
+            int third = Math.min(strip + 2 * quarter, last);
+            int fourth = Math.min(strip + 3 * quarter, last);
+            IntegerKernel.sumRow(weight, x, excess, strip, second, third, fourth, sums);
+        }
+    }
+
+    @Override
+    public void sumFourRows(PackedWeight weight, float[] x, int first, int from, int to, long sums, long sumsRow) {
+        int half = Math.ceilDiv(to - from, 2);
+        for (int strip = from; strip < from + half; strip++) {
+            IntegerKernel.sumFourRows(weight, x, first, strip, Math.min(strip + half, to - 1), sums, sumsRow);
+        }
+    }
+
+    @Override
+    public void centre(PackedWeight weight, int strip, int first, int count, long destination) {
+        IntegerKernel.centre(weight, strip, first, count, destination);
+    }
+
+    @Override
+    public void integerTile(long a, long aRow, int rows, long b, long bStrip, int depth, long c, long cRow) {
+        IntegerTileKernel.tile(a, aRow, rows, b, bStrip, depth, c, cRow);
+    }
+
+    @Override
+    public void narrowIntegerTile(long a, long aRow, int rows, long b, int depth, long c, long cRow) {
+        IntegerTileKernel.narrowTile(a, aRow, rows, b, depth, c, cRow);
+    }
+
+    @Override
+    public void scaleSums(long sums, float scale, long factors, long bias, int count, long destination) {
+        IntegerKernel.scaleSums(sums, scale, factors, bias, count, destination);
+    }
+
+    @Override
     public void copyStrip(long from, long rowBytes, int count, long destination) {
         Float32Kernel.copyStrip(from, rowBytes, count, destination);
+    }
+
+    @Override
+    public void spread(long from, int count, long destination, long step) {
+        PairKernel.spread(from, count, destination, step);
+    }
+
+    @Override
+    public void bytes(PackedWeight weight, int strip, int first, int count, long destination, long step) {
+        PairKernel.bytes(weight, strip, first, count, destination, step);
+    }
+
+    @Override
+    public void roundPairs(long low, long high, long step, int count, long destination, long destinationStep) {
+        PairKernel.roundPairs(low, high, step, count, destination, destinationStep);
     }
 
     @Override

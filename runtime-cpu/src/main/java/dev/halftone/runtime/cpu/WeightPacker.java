@@ -1,5 +1,6 @@
 package dev.halftone.runtime.cpu;
 
+import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.DenseWeight;
 import dev.halftone.core.weight.QuantizedWeight;
 import dev.halftone.core.weight.Weight;
@@ -10,6 +11,9 @@ final class WeightPacker {
     // Beyond this a zero point would no longer be exact as a fraction of a float.
     private static final int LARGEST_ZERO = 1 << 18;
 
+    // Products of two signed bytes, each at most 2^14, whose sum stays below 2^31.
+    private static final int MOST_INTEGERS = (1 << 17) - 1;
+
     private WeightPacker() {}
 
     static PackedWeight pack(Weight weight, float[] bias, int lanes, WorkerPool pool) {
@@ -19,10 +23,19 @@ final class WeightPacker {
         }
         PackedWeight packed = switch (weight) {
             case DenseWeight dense -> packDense(dense, lanes, pool);
-            case QuantizedWeight quantized ->
-                hasExactFactors(quantized)
-                        ? packCodes(quantized, lanes, pool)
+            case QuantizedWeight quantized -> {
+                if (quantized.activations().kind() != ActivationScheme.Kind.NONE) {
+                    if (quantized.inputs() > MOST_INTEGERS) {
+                        throw new IllegalArgumentException(quantized.inputs()
+                                + " products of integers do not fit 32 bits, at most " + MOST_INTEGERS + " do");
+                    }
+                    yield packCodes(quantized, WeightForm.CODES8, lanes, pool);
+                }
+                WeightForm form = quantized.scheme().bits() <= 4 ? WeightForm.CODES4 : WeightForm.CODES8;
+                yield hasExactFactors(quantized, form)
+                        ? packCodes(quantized, form, lanes, pool)
                         : packFloats(quantized, WeightForm.FLOAT32, lanes, pool);
+            }
         };
         if (bias != null) {
             Memory.copyFloats(bias, 0, packed.bias(0), bias.length);
@@ -74,8 +87,8 @@ final class WeightPacker {
     }
 
     /// A scale so large that a multiple of it overflows, or an absurd zero point, is bound as float32 instead.
-    private static boolean hasExactFactors(QuantizedWeight weight) {
-        float span = form(weight).span();
+    private static boolean hasExactFactors(QuantizedWeight weight, WeightForm form) {
+        float span = form.span();
         for (float scale : weight.scales()) {
             if (!Float.isFinite(scale * span)) {
                 return false;
@@ -89,12 +102,7 @@ final class WeightPacker {
         return true;
     }
 
-    private static WeightForm form(QuantizedWeight weight) {
-        return weight.scheme().bits() <= 4 ? WeightForm.CODES4 : WeightForm.CODES8;
-    }
-
-    private static PackedWeight packCodes(QuantizedWeight weight, int lanes, WorkerPool pool) {
-        WeightForm form = form(weight);
+    private static PackedWeight packCodes(QuantizedWeight weight, WeightForm form, int lanes, WorkerPool pool) {
         int groups = weight.groups();
         int[] places = places(weight, form.fields);
         boolean identity = isIdentity(places, weight.inputs());

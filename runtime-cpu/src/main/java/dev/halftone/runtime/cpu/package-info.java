@@ -7,6 +7,11 @@
 ///   masking ([dev.halftone.runtime.cpu.WeightForm]), four strips far apart are read side by side.
 /// - **Many rows** ([dev.halftone.runtime.cpu.Gemm]), Gram matrices, attention and the factorisation share one register
 ///   tile ([dev.halftone.runtime.cpu.Kernels#tile]).
+/// - **Many rows by oneDNN.** Where it is asked for, or measured to be faster
+///   ([dev.halftone.runtime.cpu.ManyRows]), linears over many rows are restored a bounded part at a time and multiplied
+///   by oneDNN ([dev.halftone.runtime.cpu.PanelProduct]), in float32 or rounded to bfloat16. Its library comes in a jar
+///   and is called through `java.lang.foreign`; it computes on our pool's threads, each call on the calling thread
+///   alone.
 /// - **Threads.** Work is split so that every element is computed by the same operations in the same order: results do
 ///   not depend on the number of threads.
 /// - **Kernels** come in the width of the process ([dev.halftone.runtime.cpu.VectorWidth]) or as plain loops. They must

@@ -4,6 +4,7 @@ import dev.halftone.core.compute.Linear;
 import dev.halftone.core.compute.Matrix;
 import dev.halftone.core.compute.ReferenceBackend;
 import dev.halftone.core.tensor.DType;
+import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.core.weight.Weight;
 import java.util.concurrent.TimeUnit;
@@ -44,7 +45,7 @@ public class LinearBenchmark {
         public double gigaflops;
     }
 
-    @Param({"int4", "int8", "bf16"})
+    @Param({"int4", "int8", "int8-inputs", "bf16"})
     public String form;
 
     @Param({"1", "4", "16"})
@@ -63,6 +64,9 @@ public class LinearBenchmark {
         return switch (form) {
             case "int4" -> Samples.quantized(QuantizationScheme.gptq(4, 128, true), outputs, SIZE);
             case "int8" -> Samples.quantized(QuantizationScheme.gptq(8, 128, true), outputs, SIZE);
+            case "int8-inputs" ->
+                Samples.quantized(QuantizationScheme.gptq(8, QuantizationScheme.PER_CHANNEL, true), outputs, SIZE)
+                        .withActivations(ActivationScheme.PER_TOKEN);
             case "bf16" -> Samples.dense(DType.BF16, outputs, SIZE);
             default -> throw new IllegalArgumentException(form);
         };

@@ -5,6 +5,7 @@ import dev.halftone.core.compute.Matrix;
 import dev.halftone.core.tensor.DType;
 import dev.halftone.core.tensor.Shape;
 import dev.halftone.core.tensor.Tensor;
+import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.DenseWeight;
 import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.core.weight.QuantizedWeight;
@@ -44,6 +45,8 @@ final class Samples {
                 quantized(QuantizationScheme.gptq(4, 32, true), outputs, inputs),
                 quantized(QuantizationScheme.gptq(4, 32, false), outputs, inputs),
                 quantized(QuantizationScheme.gptq(8, QuantizationScheme.PER_CHANNEL, false), outputs, inputs),
+                quantized(QuantizationScheme.gptq(8, QuantizationScheme.PER_CHANNEL, true), outputs, inputs)
+                        .withActivations(ActivationScheme.PER_TOKEN),
                 dense(DType.BF16, outputs, inputs),
                 dense(DType.F32, outputs, inputs));
     }

@@ -6,12 +6,31 @@ import org.junit.jupiter.api.Assumptions;
 /// Backends for tests; a vector width that this processor lacks skips the suite and says so once.
 final class TestBackends {
     private static final AtomicBoolean MENTIONED = new AtomicBoolean();
+    private static final AtomicBoolean ONEDNN_MENTIONED = new AtomicBoolean();
 
     private TestBackends() {}
 
     static CpuBackend open(int threads) {
         requireWidth();
         return new CpuBackend(threads);
+    }
+
+    /// With oneDNN for all that is not few rows; skips, and says so once, where it does not load.
+    static CpuBackend open(int threads, ProductMode mode) {
+        requireWidth();
+        requireOneDnn();
+        return new CpuBackend(VectorWidth.kernels(), threads, mode, CpuLinear.SMALL_ROWS + 1);
+    }
+
+    static void requireOneDnn() {
+        try {
+            OneDnnLibrary.load();
+        } catch (OneDnnUnavailable problem) {
+            if (ONEDNN_MENTIONED.compareAndSet(false, true)) {
+                System.out.println("Skipped: tests with oneDNN; " + problem.getMessage());
+            }
+            Assumptions.abort("no oneDNN: " + problem.getMessage());
+        }
     }
 
     static void requireWidth() {

@@ -1,0 +1,162 @@
+package dev.halftone.core.quantize;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.halftone.core.compute.Backend;
+import dev.halftone.core.compute.Matrix;
+import dev.halftone.core.compute.ReferenceBackend;
+import dev.halftone.core.layout.GptqLayout;
+import dev.halftone.core.model.InputSite;
+import dev.halftone.core.tensor.DType;
+import dev.halftone.core.testing.SyntheticCheckpoint;
+import dev.halftone.core.weight.QuantizationScheme;
+import dev.halftone.core.weight.Weight;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.SortedMap;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/// The float model beside the quantized one.
+class FloatTwinTest {
+    private final Backend backend = new ReferenceBackend();
+
+    @TempDir
+    private Path folder;
+
+    /// Rounds, or restores exactly enough, and keeps the sizes of what it was shown.
+    private final class DriftProbe implements WeightQuantizer {
+        private final Map<String, Double> drift = new HashMap<>();
+        private final Map<String, Double> moments = new HashMap<>();
+        private final Map<String, Double> states = new HashMap<>();
+
+        @Override
+        public String name() {
+            return "probe";
+        }
+
+        @Override
+        public SortedMap<String, Object> settings() {
+            return Collections.emptySortedMap();
+        }
+
+        @Override
+        public boolean needsMoments() {
+            return true;
+        }
+
+        @Override
+        public boolean needsFloatInputs() {
+            return true;
+        }
+
+        @Override
+        public boolean needsFloatStates() {
+            return true;
+        }
+
+        @Override
+        public Quantized quantize(
+                String linear,
+                Weight weight,
+                QuantizationScheme scheme,
+                InputStatistics statistics,
+                Backend arithmetic) {
+            drift.put(linear, largest(statistics.drift()));
+            moments.put(linear, largest(statistics.moments()));
+            InputSite site = InputSite.of(linear.substring(linear.indexOf('.', "model.layers.".length()) + 1));
+            if (site == InputSite.ATTENTION_OUTPUT || site == InputSite.MLP_OUTPUT) {
+                assertNotNull(statistics.stateDrift(), linear);
+                states.put(linear, largest(statistics.stateDrift()));
+            } else {
+                assertNull(statistics.stateDrift(), linear);
+            }
+            return new RoundToNearest().quantize(linear, weight, scheme, null, arithmetic);
+        }
+
+        private double largest(Matrix matrix) {
+            float[] values = new float[matrix.rows() * matrix.columns()];
+            backend.copyOut(matrix, values, 0);
+            double largest = 0;
+            for (float value : values) {
+                largest = Math.max(largest, Math.abs(value));
+            }
+            return largest;
+        }
+    }
+
+    private DriftProbe run(int bits, List<BlockTransform> transforms) throws IOException {
+        Path source = folder.resolve("model-" + bits);
+        SyntheticCheckpoint.write(source, SyntheticCheckpoint.tinyConfig(), DType.F32, 3);
+        DriftProbe probe = new DriftProbe();
+        QuantizationScheme scheme = QuantizationScheme.gptq(bits, 32, false);
+        Recipe recipe = new Recipe(transforms, probe, scheme, GptqLayout.v1(scheme));
+        int[] tokens = IntStream.range(0, 96).map(i -> (i * 31 + i / 7) % 96).toArray();
+        Path target = folder.resolve("out-" + bits + transforms.size());
+        new QuantizationRun(source, target, recipe, Calibration.of("text", tokens, 6, 16), backend)
+                .run(new QuantizationListener() {});
+        return probe;
+    }
+
+    private static double share(DriftProbe probe, String linear) {
+        return probe.drift.get(linear) / probe.moments.get(linear);
+    }
+
+    @Test
+    void driftsAsMuchAsTheRoundingBeforeIt() throws IOException {
+        DriftProbe fine = run(8, List.of());
+        DriftProbe coarse = run(3, List.of());
+
+        String first = "model.layers.0.self_attn.q_proj";
+        assertEquals(0, share(coarse, first), 1e-6, "nothing is before it");
+        assertEquals(0, coarse.states.get("model.layers.0.self_attn.o_proj"), 1e-6, "nothing was added yet");
+        for (String later : List.of("model.layers.0.mlp.gate_proj", "model.layers.1.self_attn.q_proj")) {
+            assertTrue(share(coarse, later) > 5 * share(fine, later), later);
+            assertTrue(share(coarse, later) > 1e-3, later);
+        }
+        String end = "model.layers.1.mlp.down_proj";
+        assertTrue(coarse.states.get(end) > 5 * fine.states.get(end));
+    }
+
+    /// Divides every site by random numbers.
+    private static final class Division implements BlockTransform {
+        @Override
+        public String name() {
+            return "division";
+        }
+
+        @Override
+        public SortedMap<String, Object> settings() {
+            return Collections.emptySortedMap();
+        }
+
+        @Override
+        public float[] divisors(
+                Fold fold, List<Weight> weights, InputStatistics seen, QuantizationScheme scheme, Backend arithmetic) {
+            Random random = new Random(5);
+            float[] divisors = new float[fold.producers()];
+            for (int i = 0; i < divisors.length; i++) {
+                divisors[i] = (float) Math.exp(random.nextGaussian() / 2);
+            }
+            return divisors;
+        }
+    }
+
+    @Test
+    void countsNoDivisionOfTheInputsAsDrift() throws IOException {
+        DriftProbe divided = run(8, List.of(new Division()));
+        for (String linear : divided.drift.keySet()) {
+            assertTrue(share(divided, linear) < 0.05, linear + " drifts by " + share(divided, linear));
+        }
+        assertEquals(0, share(divided, "model.layers.0.self_attn.q_proj"), 1e-5);
+    }
+}

@@ -1,0 +1,150 @@
+package dev.halftone.runtime.cpu;
+
+import dev.halftone.core.HalftoneException;
+import dev.halftone.core.HalftoneException.Kind;
+import dev.halftone.core.weight.ActivationScheme;
+import dev.halftone.runtime.cpu.OneDnn.Numbers;
+
+/// Decides for each linear over many rows who multiplies: [Gemm] or [PanelProduct], and with which numbers.
+final class ManyRows implements AutoCloseable {
+    /// Fewer rows are not worth restoring the weight as a whole.
+    static final int LEAST_ROWS = 32;
+
+    /// Measuring takes longer than fewer rows gain by it.
+    static final int WORTH_MEASURING = 128;
+
+    /// Loads oneDNN.
+    @FunctionalInterface
+    interface Opener {
+        OneDnn open(int workers) throws OneDnnUnavailable;
+    }
+
+    private final Kernels kernels;
+    private final WorkerPool pool;
+    private final Scratch scratch;
+    private final Gemm gemm;
+    private final int leastRows;
+    private final Opener opener;
+
+    private PanelProduct panelProduct; // null unless oneDNN is there to be used
+    private Numbers numbers; // null for vectors
+    private boolean decided;
+    private boolean multipliedIntegers;
+    private String reason = "";
+
+    /// @throws HalftoneException of kind RESOURCES if oneDNN is asked for by name and cannot be had
+    ManyRows(
+            ProductMode mode,
+            Kernels kernels,
+            WorkerPool pool,
+            Scratch scratch,
+            Gemm gemm,
+            int leastRows,
+            Opener opener) {
+        this.kernels = kernels;
+        this.pool = pool;
+        this.scratch = scratch;
+        this.gemm = gemm;
+        this.leastRows = leastRows;
+        this.opener = opener;
+        if (mode == ProductMode.AUTO) {
+            return;
+        }
+        decided = true;
+        if (mode != ProductMode.VECTOR) {
+            try {
+                take(opener.open(pool.threads()), mode == ProductMode.ONEDNN ? Numbers.FLOAT32 : Numbers.BFLOAT16);
+            } catch (OneDnnUnavailable problem) {
+                throw new HalftoneException(
+                        Kind.RESOURCES,
+                        "oneDNN cannot be used on this machine",
+                        problem.getMessage(),
+                        "--matmul " + ProductMode.VECTOR.word() + " or --matmul " + ProductMode.AUTO.word());
+            }
+        }
+    }
+
+    private void take(OneDnn oneDnn, Numbers chosen) {
+        panelProduct = new PanelProduct(kernels, pool, scratch, oneDnn);
+        numbers = chosen;
+    }
+
+    /// `y = x·Wᵀ + bias`, if oneDNN is to do it.
+    ///
+    /// @return whether it was done
+    boolean multiply(PackedWeight weight, CpuMatrix x, CpuMatrix y) {
+        if (x.rows() < (decided ? leastRows : WORTH_MEASURING)) {
+            return false;
+        }
+        decide();
+        if (numbers == null) {
+            return false;
+        }
+        panelProduct.multiply(weight.form == WeightForm.FLOAT32 ? Numbers.FLOAT32 : numbers, weight, x, y);
+        return true;
+    }
+
+    /// `y = x·Wᵀ + bias` with the rows of `x` rounded to integers, if oneDNN is to do it. The result is that of
+    /// [IntegerProduct] to the bit, and the units for bytes are several times as fast as any float, so nothing is
+    /// measured for it.
+    ///
+    /// @return whether it was done
+    boolean multiply(PackedWeight weight, ActivationScheme activations, CpuMatrix x, CpuMatrix y) {
+        if (x.rows() < (decided ? leastRows : WORTH_MEASURING)) {
+            return false;
+        }
+        decide();
+        if (panelProduct == null || !panelProduct.takesIntegers(weight)) {
+            return false;
+        }
+        panelProduct.multiply(activations, weight, x, y);
+        multipliedIntegers = true;
+        return true;
+    }
+
+    /// Settles what [ProductMode#AUTO] means here; measures for some tenths of a second the first time.
+    void decide() {
+        if (decided) {
+            return;
+        }
+        decided = true;
+        OneDnn oneDnn;
+        try {
+            oneDnn = opener.open(pool.threads());
+        } catch (OneDnnUnavailable problem) {
+            reason = "oneDNN refused: " + problem.getMessage();
+            return;
+        }
+        take(oneDnn, null);
+        ProductProbe probe = new ProductProbe(kernels, pool, gemm, panelProduct);
+        numbers = probe.choice();
+        reason = probe.figures();
+    }
+
+    /// What the numbers depend on besides the vector kernels: empty without oneDNN, which divides sums among threads.
+    String arithmetic() {
+        decide();
+        return numbers == null ? "" : ", " + panelProduct.name() + " " + numbers + ", " + pool.threads() + " threads";
+    }
+
+    /// Who multiplies, and why where it was not asked for, in one line.
+    String description() {
+        if (!decided) {
+            return "vector kernels, float32 (never " + WORTH_MEASURING + " rows at a time: nothing to choose)";
+        }
+        String who = numbers == null
+                ? "vector kernels, float32"
+                : panelProduct.name() + (numbers == Numbers.FLOAT32 ? ", float32" : ", bfloat16");
+        if (multipliedIntegers) {
+            who += ", integers by " + panelProduct.name();
+        }
+        return who + (reason.isEmpty() ? "" : " (" + reason + ")");
+    }
+
+    @Override
+    public void close() {
+        if (panelProduct != null) {
+            panelProduct.close();
+        }
+    }
+}

@@ -1,0 +1,51 @@
+package dev.halftone.runtime.cpu;
+
+import dev.halftone.core.HalftoneException;
+import dev.halftone.core.HalftoneException.Kind;
+import java.util.Arrays;
+import java.util.Locale;
+import java.util.stream.Collectors;
+
+/// What computes linears over many rows. Few rows, attention and the quantizers' own products are not concerned.
+public enum ProductMode {
+    /// The kernels of this module, in float32.
+    VECTOR,
+    /// oneDNN in float32: other sums of the same products.
+    ONEDNN,
+    /// oneDNN with weights and activations rounded to bfloat16, where the weights are not float32 themselves.
+    ONEDNN_BF16,
+    /// The fastest by a clear factor, measured when first needed.
+    AUTO;
+
+    /// The system property that a [CpuBackend] reads its mode from; [#VECTOR] without it.
+    public static final String PROPERTY = "halftone.cpu.matmul";
+
+    /// How a user writes it, such as `onednn-bf16`.
+    public String word() {
+        return name().toLowerCase(Locale.ROOT).replace('_', '-');
+    }
+
+    /// All words, for messages.
+    public static String words() {
+        return Arrays.stream(values()).map(ProductMode::word).collect(Collectors.joining(", "));
+    }
+
+    /// @throws HalftoneException of kind USAGE if there is none of that name
+    public static ProductMode of(String word) {
+        for (ProductMode mode : values()) {
+            if (mode.word().equals(word)) {
+                return mode;
+            }
+        }
+        throw new HalftoneException(
+                Kind.USAGE,
+                "there is no way of multiplying matrices called '" + word + "'",
+                "known are " + words(),
+                "--matmul " + AUTO.word());
+    }
+
+    static ProductMode requested() {
+        String word = System.getProperty(PROPERTY);
+        return word == null || word.isBlank() ? VECTOR : of(word.strip());
+    }
+}

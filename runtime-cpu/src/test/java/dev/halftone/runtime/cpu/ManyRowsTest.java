@@ -1,0 +1,158 @@
+package dev.halftone.runtime.cpu;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.halftone.core.HalftoneException;
+import dev.halftone.core.HalftoneException.Kind;
+import dev.halftone.core.compute.Linear;
+import dev.halftone.core.compute.Matrix;
+import dev.halftone.core.tensor.DType;
+import dev.halftone.core.weight.ActivationScheme;
+import dev.halftone.core.weight.QuantizationScheme;
+import dev.halftone.core.weight.Weight;
+import dev.halftone.runtime.cpu.OneDnn.Numbers;
+import java.util.Arrays;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
+
+class ManyRowsTest {
+    private static ManyRows refused(ProductMode mode, WorkerPool pool, Scratch scratch) {
+        Kernels kernels = VectorWidth.kernels();
+        return new ManyRows(mode, kernels, pool, scratch, new Gemm(kernels, pool, scratch), 9, workers -> {
+            throw new OneDnnUnavailable("no such machine");
+        });
+    }
+
+    @ParameterizedTest
+    @EnumSource(
+            value = ProductMode.class,
+            names = {"ONEDNN", "ONEDNN_BF16"})
+    void refusesWhatWasAskedForByNameAndCannotBeHad(ProductMode mode) {
+        TestBackends.requireWidth();
+        try (WorkerPool pool = new WorkerPool(1);
+                Scratch scratch = new Scratch(1)) {
+            HalftoneException fault = assertThrows(HalftoneException.class, () -> refused(mode, pool, scratch));
+            assertEquals(Kind.RESOURCES, fault.kind());
+            assertEquals("no such machine", fault.detail());
+            assertTrue(fault.remedy().contains("--matmul vector"), fault.remedy());
+        }
+    }
+
+    @Test
+    void automaticallyTakesVectorsWhereOneDnnCannotBeHadAndSaysWhy() {
+        TestBackends.requireWidth();
+        try (WorkerPool pool = new WorkerPool(1);
+                Scratch scratch = new Scratch(1);
+                ManyRows products = refused(ProductMode.AUTO, pool, scratch)) {
+            assertTrue(products.description().contains("nothing to choose"), products.description());
+            products.decide();
+            assertEquals("vector kernels, float32 (oneDNN refused: no such machine)", products.description());
+        }
+    }
+
+    @Test
+    void measuresBeforeItChooses() {
+        try (CpuBackend backend = TestBackends.open(2, ProductMode.AUTO)) {
+            assertTrue(backend.products().contains("nothing to choose"), backend.products());
+            backend.decideProducts();
+            assertTrue(
+                    backend.products()
+                            .matches("(vector kernels|oneDNN \\S+), (float32|bfloat16) \\(measured \\d+ GFLOP/s by"
+                                    + " vectors, \\d+ by oneDNN in float32, \\d+ in bfloat16(; the compiler did"
+                                    + " not finish in time)?\\)"),
+                    backend.products());
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "100, 100, 100, ",
+        "100, 110, 60, ",
+        "100, 116, 60, FLOAT32",
+        "100, 150, 200, FLOAT32",
+        "100, 150, 269, FLOAT32",
+        "100, 150, 271, BFLOAT16",
+        "100, 90, 179, ",
+        "100, 90, 181, BFLOAT16",
+        "300, 400, 2200, BFLOAT16"
+    })
+    void takesAnotherThanVectorsOnlyByAClearFactor(double vector, double single, double half, Numbers expected) {
+        assertEquals(expected, ProductProbe.choose(vector, single, half));
+    }
+
+    /// Of the same linear, few rows stay with the kernels that decode and many do not: the two differ in their last
+    /// bits, or in the eighth where bfloat16 is used.
+    @Test
+    void leavesFewRowsToTheDecodingKernels() {
+        Weight weight = Samples.dense(DType.BF16, 64, 512);
+        try (CpuBackend vectors = TestBackends.open(2);
+                CpuBackend rounding = TestBackends.open(2, ProductMode.ONEDNN_BF16);
+                Linear expected = vectors.bind(weight, null);
+                Linear found = rounding.bind(weight, null)) {
+            for (int rows : new int[] {1, CpuLinear.SMALL_ROWS, CpuLinear.SMALL_ROWS + 1}) {
+                try (Matrix x = Samples.matrix(vectors, rows, 512, 3);
+                        Matrix y = vectors.allocate(rows, 64);
+                        Matrix x2 = Samples.matrix(rounding, rows, 512, 3);
+                        Matrix y2 = rounding.allocate(rows, 64)) {
+                    expected.multiply(x, y);
+                    found.multiply(x2, y2);
+                    boolean same = Arrays.equals(Samples.values(vectors, y), Samples.values(rounding, y2));
+                    assertEquals(rows <= CpuLinear.SMALL_ROWS, same, rows + " rows");
+                }
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"9, 65, 72", "33, 200, 608", "300, 130, 96"})
+    void multipliesRoundedInputsToTheSameBitsAsTheVectorKernels(int rows, int outputs, int inputs) {
+        Weight weight = Samples.quantized(
+                        QuantizationScheme.gptq(8, QuantizationScheme.PER_CHANNEL, true), outputs, inputs)
+                .withActivations(ActivationScheme.PER_TOKEN);
+        float[] bias = Samples.floats(outputs, 5);
+        float[][] results = new float[2][];
+        try (CpuBackend vectors = TestBackends.open(2);
+                CpuBackend oneDnn = TestBackends.open(2, ProductMode.ONEDNN)) {
+            for (CpuBackend backend : List.of(vectors, oneDnn)) {
+                try (Linear linear = backend.bind(weight, bias);
+                        Matrix x = Samples.matrix(backend, rows, inputs, 4);
+                        Matrix y = backend.allocate(rows, outputs)) {
+                    linear.multiply(x, y);
+                    results[backend == vectors ? 0 : 1] = Samples.values(backend, y);
+                }
+            }
+            boolean found = oneDnn.products().contains("integers by oneDNN");
+            assertEquals(OneDnnLibrary.load().addsBytesExactly(), found, oneDnn.products());
+        } catch (OneDnnUnavailable problem) {
+            throw new AssertionError(problem);
+        }
+        assertArrayEquals(results[0], results[1]);
+    }
+
+    @Test
+    void keepsToVectorsWhenNothingElseIsAskedFor() {
+        assertNull(System.getProperty(ProductMode.PROPERTY));
+        try (CpuBackend backend = TestBackends.open(1)) {
+            assertEquals("vector kernels, float32", backend.products());
+        }
+    }
+
+    @Test
+    void knowsItsModesByTheirWords() {
+        for (ProductMode mode : ProductMode.values()) {
+            assertEquals(mode, ProductMode.of(mode.word()));
+        }
+        assertEquals(ProductMode.ONEDNN_BF16, ProductMode.of("onednn-bf16"));
+        HalftoneException fault = assertThrows(HalftoneException.class, () -> ProductMode.of("mkl"));
+        assertEquals(Kind.USAGE, fault.kind());
+        assertFalse(fault.detail().contains("_"), fault.detail());
+    }
+}
