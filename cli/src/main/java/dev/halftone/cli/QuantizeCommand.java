@@ -154,7 +154,7 @@ final class QuantizeCommand implements Command {
             description = "gptq: what outputs should come near to, same-inputs (what the float weight makes of the same"
                     + " inputs), float-outputs (those of the float model; takes twice the time) or float-states (also"
                     + " takes back how far the hidden states have drifted)."
-                    + " Default: same-inputs.")
+                    + " Default: float-states.")
     String target;
 
     @Option(
