@@ -198,6 +198,7 @@ final class QuantizeCommand implements Command {
         settings.requireOnly(chosen);
         InputOptions inputs = InputOptions.of(chosen.usualInputs(), activations, activationRange);
         inputs.requireSymmetric(asymmetric);
+        inputs.requireNoBudget(targetBpw);
         OutputOptions outputs = outputOptions();
         LlamaConfig config;
         SchemeOptions options;

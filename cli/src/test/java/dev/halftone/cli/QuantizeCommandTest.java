@@ -471,6 +471,8 @@ class QuantizeCommandTest {
                 "--method smoothquant --group-size 128|take --group-size -1, found --group-size 128",
                 "--method smoothquant --format gptq|take --format compressed-tensors, found --format gptq",
                 "--method smoothquant --asymmetric|without zero points, found --asymmetric",
+                "--method smoothquant --target-bpw 4|take weights of 8 bits everywhere, found --target-bpw 4.0",
+                "--method smoothquant --override down_proj=bits:4|the int-quantized format cannot hold 4-bit codes",
                 "--method smoothquant --activations sometimes|'sometimes' are unknown; known: per-token, per-tensor",
                 "--method smoothquant --activation-range mse|--activation-range is for the one scale",
                 "--method gptq --activation-range mse|--activation-range is for the one scale",
