@@ -81,8 +81,9 @@ class QuantizeCommandTest {
         assertTrue(plan.path("seconds").asDouble() > 0, plan.toString());
         assertTrue(
                 plan.path("resident_bytes").asLong() > plan.path("memory_bytes").asLong());
-        // 2 windows of 1024 tokens of 256 float32 numbers, before and after a block.
-        long progress = 2 * 2 * 1024 * 256 * 4;
+        // 2 windows of 1024 tokens of 256 float32 numbers, before and after a block, in the quantized model and the
+        // float one.
+        long progress = 2 * 2 * 2 * 1024 * 256 * 4;
         assertTrue(plan.path("disk_bytes").asLong() > progress + 3_000_000, plan.toString());
         assertTrue(plan.path("disk_bytes").asLong() < progress + 5_000_000, plan.toString());
         try (var left = Files.list(folder)) {
