@@ -6,7 +6,10 @@ import java.lang.management.ManagementFactory;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
+import java.time.Instant;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.OptionalLong;
 
 /// Facts about the machine and this process. What a system does not tell is empty, never guessed.
@@ -29,6 +32,16 @@ final class Machine {
     /// Largest resident memory of this process so far.
     static OptionalLong peakMemory() {
         return number(Path.of("/proc/self/status"), "VmHWM:");
+    }
+
+    /// Seconds since this process began, to a hundredth.
+    static OptionalDouble sinceStart() {
+        return ProcessHandle.current()
+                .info()
+                .startInstant()
+                .map(start ->
+                        OptionalDouble.of(Duration.between(start, Instant.now()).toNanos() / 1e9))
+                .orElse(OptionalDouble.empty());
     }
 
     /// Free disk for a file below `folder`, which need not exist yet.

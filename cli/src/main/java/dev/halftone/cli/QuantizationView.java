@@ -6,10 +6,12 @@ import dev.halftone.core.HalftoneException.Kind;
 import dev.halftone.core.quantize.Calibration;
 import dev.halftone.core.quantize.DampingAttempt;
 import dev.halftone.core.quantize.LinearReport;
+import dev.halftone.core.quantize.LinearTask;
 import dev.halftone.core.quantize.QuantizationError.Measure;
 import dev.halftone.core.quantize.QuantizationListener;
 import dev.halftone.core.quantize.QuantizationPlan;
 import dev.halftone.core.quantize.QuantizationReport;
+import dev.halftone.core.quantize.Recipe;
 import dev.halftone.core.quantize.Resumption;
 import dev.halftone.core.quantize.TimeEstimate;
 import dev.halftone.core.weight.QuantizationScheme;
@@ -18,6 +20,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.OptionalLong;
+import java.util.TreeMap;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 
@@ -84,8 +87,13 @@ final class QuantizationView implements QuantizationListener {
                 plan.linears().size()));
         console.line(console.bold("Method") + " " + plan.recipe().method() + " " + scheme
                 + plan.recipe().settings().entrySet().stream()
+                        .filter(setting -> !setting.getKey().equals(Recipe.OVERRIDES))
                         .map(setting -> " · " + setting.getKey() + " " + setting.getValue())
                         .collect(Collectors.joining()));
+        if (!plan.recipe().overrides().isEmpty()) {
+            console.line(console.bold("Mixed") + "  " + mixture()
+                    + Figures.format(" · %.3f bits per weight", plan.bitsPerWeight()));
+        }
         Calibration.Facts facts = plan.calibration();
         if (facts != null) {
             console.line(Figures.format(
@@ -170,6 +178,19 @@ final class QuantizationView implements QuantizationListener {
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
+    }
+
+    /// How many weights take which scheme.
+    private String mixture() {
+        Map<String, Long> weights = plan.linears().stream()
+                .collect(Collectors.groupingBy(
+                        linear -> linear.scheme().toString(),
+                        TreeMap::new,
+                        Collectors.summingLong(LinearTask::parameters)));
+        String packed = weights.entrySet().stream()
+                .map(entry -> Figures.count(entry.getValue()) + " " + entry.getKey())
+                .collect(Collectors.joining(" · "));
+        return plan.dense().isEmpty() ? packed : packed + " · " + plan.dense().size() + " linears in floating point";
     }
 
     private void planEvent(long free, long disk, long freeDisk, TimeEstimate time) {

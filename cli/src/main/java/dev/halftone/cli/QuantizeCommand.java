@@ -19,6 +19,7 @@ import dev.halftone.runtime.cpu.CpuBackend;
 import dev.halftone.runtime.cpu.ProductMode;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.List;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -65,6 +66,24 @@ final class QuantizeCommand implements Command {
 
     @Option(names = "--asymmetric", description = "Choose a zero point for each group.")
     boolean asymmetric;
+
+    @Option(
+            names = "--override",
+            paramLabel = "RE=CHANGE",
+            description =
+                    "Round the linears whose names match otherwise, as in 'down_proj=bits:8,group:64'. As often as"
+                            + " needed; the first that matches counts.")
+    List<String> overrides = List.of();
+
+    @Option(names = "--skip", paramLabel = "RE", description = "Leave the linears whose names match in floating point.")
+    List<String> skips = List.of();
+
+    @Option(
+            names = "--target-bpw",
+            paramLabel = "X",
+            description = "Choose the bits of each linear, so that all take X bits per weight: measures first which of"
+                    + " them matter.")
+    Double targetBpw;
 
     @Option(
             names = "--format",
@@ -193,9 +212,14 @@ final class QuantizeCommand implements Command {
                     checkpoint);
         }
         PackedLayout layout = options.layout(inputs.rounding().kind());
-        Recipe recipe = chosen.recipe(settings, options.scheme(), layout, inputs.rounding());
+        if (targetBpw != null && !(overrides.isEmpty() && skips.isEmpty())) {
+            throw Usage.fault("--target-bpw chooses by itself; --override and --skip do not go with it", null);
+        }
+        Recipe usual = chosen.recipe(settings, options.scheme(), layout, inputs.rounding())
+                .withOverrides(OverrideOptions.of(skips, overrides));
         view = new QuantizationView(console, out, force, !noResume);
-        Calibration shown = recipe.needsCalibration() ? calibration(config, console) : null;
+        boolean reads = usual.needsCalibration() || targetBpw != null;
+        Calibration shown = reads ? calibration(config, console) : null;
         if (shown == null && calibration != null) {
             console.note("note: " + chosen.word() + " looks at no text; --calibration is not used");
         }
@@ -204,6 +228,10 @@ final class QuantizeCommand implements Command {
                 cpu.decideProducts();
                 view.multipliesBy(cpu.products());
             }
+            Recipe recipe = targetBpw == null
+                    ? usual
+                    : usual.withOverrides(
+                            new BitBudget(usual).choose(model, targetBpw, shown, backend, console, interruption));
             QuantizationRun run = new QuantizationRun(model, out, recipe, shown, backend, outputs);
             view.estimatesTime(plan -> TimeEstimate.of(plan, backend));
             if (dryRun) {

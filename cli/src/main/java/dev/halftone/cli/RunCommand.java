@@ -15,6 +15,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.concurrent.ThreadLocalRandom;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -121,6 +122,7 @@ final class RunCommand implements Command {
         int capacity = (int) Math.min(context, (long) tokens.length + maximumTokens);
         StringBuilder text = new StringBuilder();
         int count = 0;
+        long first = 0;
         try (Generation generation = new Generation(loaded.llama(), capacity, CHUNK, tokenizer.endTokens())) {
             long start = System.nanoTime();
             generation.start(tokens, maximumTokens);
@@ -128,7 +130,9 @@ final class RunCommand implements Command {
             StreamingDecoder decoder = tokenizer.streamingDecoder(tokens);
             for (int token = generation.step(sampler); token >= 0; token = generation.step(sampler)) {
                 interruption.check();
-                count++;
+                if (count++ == 0) {
+                    first = System.nanoTime();
+                }
                 say(decoder.push(token), text, console);
                 if (console.abandoned()) {
                     return;
@@ -137,6 +141,9 @@ final class RunCommand implements Command {
             say(decoder.flush(), text, console);
             console.stream(System.lineSeparator());
             console.detail("seed " + options.seed());
+            if (count > 0) {
+                reportFirst(start, first, console);
+            }
             report(
                     generation,
                     tokens.length,
@@ -157,6 +164,22 @@ final class RunCommand implements Command {
         // A file gets the very text; a terminal would obey control characters in it.
         console.stream(console.environment().terminalOut() ? Printable.text(piece) : piece);
         console.event("text", fields -> fields.put("text", piece));
+    }
+
+    /// @param prompt when the prompt's tokens were there
+    /// @param first  when the first token of the answer was
+    private static void reportFirst(long prompt, long first, Console console) {
+        double afterPrompt = (first - prompt) / 1e9;
+        double ago = (System.nanoTime() - first) / 1e9;
+        OptionalDouble sinceStart = Machine.sinceStart();
+        String afterStart = sinceStart.isPresent()
+                ? Figures.format(", %.2f s after the start", sinceStart.getAsDouble() - ago)
+                : "";
+        console.detail(Figures.format("first token %.2f s after the prompt", afterPrompt) + afterStart);
+        console.event("first", fields -> {
+            fields.put("seconds_after_prompt", afterPrompt);
+            sinceStart.ifPresent(seconds -> fields.put("seconds_after_start", seconds - ago));
+        });
     }
 
     private void report(

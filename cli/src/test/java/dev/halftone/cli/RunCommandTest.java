@@ -118,6 +118,23 @@ class RunCommandTest {
         assertTrue(run.err().contains("backend: "), run.err());
         assertTrue(run.err().contains("tokens/s"), run.err());
         assertTrue(run.err().contains("seed 5"), run.err());
+        assertTrue(
+                run.err()
+                        .lines()
+                        .anyMatch(line -> line.matches(
+                                "first token \\d+\\.\\d\\d s after the prompt, \\d+\\.\\d\\d s after the start")),
+                run.err());
+    }
+
+    @Test
+    void tellsWhenTheFirstTokenCame() {
+        List<JsonNode> firsts = answer("Long ago", "--raw", "--json").events().stream()
+                .filter(event -> event.path("event").asText().equals("first"))
+                .toList();
+        assertEquals(1, firsts.size());
+        double afterPrompt = firsts.getFirst().path("seconds_after_prompt").asDouble();
+        assertTrue(afterPrompt > 0, firsts.toString());
+        assertTrue(firsts.getFirst().path("seconds_after_start").asDouble() > afterPrompt, firsts.toString());
     }
 
     @Test

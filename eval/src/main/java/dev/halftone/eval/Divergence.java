@@ -62,7 +62,8 @@ public record Divergence(double meanDivergence, double standardError, double sam
         return new Divergence(mean.mean(), mean.standardError(), (double) agreements / mean.count(), mean.count());
     }
 
-    private static double divergence(float[] base, int p, float[] other, int q, int vocabulary) {
+    /// `KL(base ‖ other)` of two rows of logits.
+    static double divergence(float[] base, int p, float[] other, int q, int vocabulary) {
         double baseNorm = LogProbabilities.logSumExp(base, p, vocabulary);
         double otherNorm = LogProbabilities.logSumExp(other, q, vocabulary);
         double sum = 0;

@@ -1,2 +1,2 @@
-/// What a model is worth: perplexity, and divergence from the float model.
+/// What a model is worth: perplexity, divergence from the float model, and speed.
 package dev.halftone.eval;

@@ -11,6 +11,7 @@ import dev.halftone.core.compute.Matrix;
 import dev.halftone.core.layout.LinearWeights;
 import dev.halftone.core.tensor.Tensor;
 import dev.halftone.core.weight.Weight;
+import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.Map;
 
@@ -32,6 +33,7 @@ public final class DecoderBlock implements AutoCloseable {
     private final AttentionShape shape;
     private final float epsilon;
     private final Map<String, Linear> linears = new HashMap<>();
+    private final Map<InputSite, Linear[]> linearsOfSites = new EnumMap<>(InputSite.class); // made as they are needed
     private final Map<String, Matrix> norms = new HashMap<>();
 
     private DecoderBlock(LlamaConfig config, int layer, WeightLoader loader) {
@@ -97,7 +99,7 @@ public final class DecoderBlock implements AutoCloseable {
                 site.outputs(name, config),
                 site.width(config),
                 config.biased().contains(site));
-        Linear old = linears.put(name, linear);
+        Linear old = put(name, linear);
         if (old != null) {
             old.close();
         }
@@ -130,6 +132,21 @@ public final class DecoderBlock implements AutoCloseable {
         return linear;
     }
 
+    /// Those that read the input of `site`, in its order.
+    private Linear[] linears(InputSite site) {
+        Linear[] found = linearsOfSites.get(site);
+        if (found == null) {
+            found = site.linears().stream().map(this::linear).toArray(Linear[]::new);
+            linearsOfSites.put(site, found);
+        }
+        return found;
+    }
+
+    private Linear put(String name, Linear linear) {
+        linearsOfSites.remove(InputSite.of(name));
+        return linears.put(name, linear);
+    }
+
     /// Puts `linear` in the place of another, which is closed.
     public void replace(String name, Linear linear) {
         Linear old = linear(name);
@@ -137,7 +154,7 @@ public final class DecoderBlock implements AutoCloseable {
             throw new IllegalArgumentException(name + " is [" + old.outputs() + ", " + old.inputs()
                     + "], its replacement [" + linear.outputs() + ", " + linear.inputs() + "]");
         }
-        linears.put(name, linear);
+        put(name, linear);
         old.close();
     }
 
@@ -161,9 +178,7 @@ public final class DecoderBlock implements AutoCloseable {
         Matrix queries = workspace.queries(input.rows());
         Matrix keys = workspace.keys(input.rows());
         Matrix values = workspace.values(input.rows());
-        linear("self_attn.q_proj").multiply(input, queries);
-        linear("self_attn.k_proj").multiply(input, keys);
-        linear("self_attn.v_proj").multiply(input, values);
+        backend.multiplyAll(linears(InputSite.ATTENTION_INPUT), input, workspace.projections(input.rows()));
         Matrix queryNorm = norms.get("self_attn.q_norm");
         if (queryNorm != null) {
             backend.rmsNorm(queries, queryNorm, epsilon, queries);
@@ -182,10 +197,8 @@ public final class DecoderBlock implements AutoCloseable {
 
     /// `next = silu(gate(input)) * up(input)`, the input of down.
     public void activate(Matrix input, Workspace workspace, Matrix next) {
-        Matrix up = workspace.up(input.rows());
-        linear("mlp.gate_proj").multiply(input, next);
-        linear("mlp.up_proj").multiply(input, up);
-        backend.gatedActivation(next, up, next);
+        backend.multiplyAll(linears(InputSite.MLP_INPUT), input, workspace.gateAndUp(next));
+        backend.gatedActivation(next, workspace.up(input.rows()), next);
     }
 
     /// `hidden += down(input)`.
@@ -230,6 +243,7 @@ public final class DecoderBlock implements AutoCloseable {
         linears.values().forEach(Linear::close);
         norms.values().forEach(Matrix::close);
         linears.clear();
+        linearsOfSites.clear();
         norms.clear();
     }
 }

@@ -16,6 +16,8 @@ public final class Workspace implements AutoCloseable {
     private final Scratch projected; // [rows, hidden]
     private final Scratch up; // [rows, intermediate]
     private final Scratch activated; // [rows, intermediate]
+    private final Matrix[] projections = new Matrix[3]; // queries, keys and values of a pass
+    private final Matrix[] gateAndUp = new Matrix[2];
 
     public Workspace(Backend backend, LlamaConfig config, int maximumRows) {
         if (maximumRows < 1) {
@@ -58,6 +60,21 @@ public final class Workspace implements AutoCloseable {
 
     Matrix values(int rows) {
         return values.rows(rows);
+    }
+
+    /// Queries, keys and values, in an array that the next call fills again.
+    Matrix[] projections(int rows) {
+        projections[0] = queries(rows);
+        projections[1] = keys(rows);
+        projections[2] = values(rows);
+        return projections;
+    }
+
+    /// `gate` and a matrix like it, in an array that the next call fills again.
+    Matrix[] gateAndUp(Matrix gate) {
+        gateAndUp[0] = gate;
+        gateAndUp[1] = up(gate.rows());
+        return gateAndUp;
     }
 
     Matrix attended(int rows) {

@@ -1,10 +1,12 @@
 package dev.halftone.core.quantize;
 
 import dev.halftone.core.model.LlamaConfig;
+import dev.halftone.core.weight.QuantizationScheme;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.SequencedMap;
+import java.util.stream.Collectors;
 
 /// Memory that a run needs at its peak, in bytes by purpose. Does not depend on the number of layers.
 ///
@@ -62,11 +64,14 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
             long heap,
             long tokenizerBytes) {
         SequencedMap<String, Long> parts = new LinkedHashMap<>();
-        int bits = recipe.scheme().bits();
+        int bits = linears.stream()
+                .mapToInt(linear -> linear.scheme().bits())
+                .max()
+                .orElseThrow();
         if (calibration != null) {
             parts.put("calibration activations", samples(config, calibration));
             long forward = forward(config, calibration);
-            long block = block(linears, recipe);
+            long block = block(linears);
             if (!recipe.transforms().isEmpty()) {
                 Calibration.Facts probed = FoldSearch.probed(calibration);
                 forward += forward(config, probed) + samples(config, probed);
@@ -116,22 +121,32 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
         return Float.BYTES * rows * columns;
     }
 
-    /// Quantized, with a factor for each group and, unless all are alike, a centre.
-    private static long block(List<LinearTask> linears, Recipe recipe) {
-        long parameters = parameters(linears);
-        long codes = recipe.scheme().bits() <= 4 ? parameters / 2 : parameters;
-        long cells = linears.stream()
-                .filter(linear -> linear.layer() == 0)
-                .mapToLong(linear -> (long) linear.outputs() * recipe.scheme().groups(linear.inputs()))
-                .sum();
-        return codes + Float.BYTES * cells * (recipe.scheme().symmetric() ? 1 : 2);
+    /// Of the largest block: quantized, with a factor for each group and, unless all are alike, a centre.
+    private static long block(List<LinearTask> linears) {
+        return linears.stream()
+                .collect(Collectors.groupingBy(LinearTask::layer, Collectors.summingLong(MemoryEstimate::bound)))
+                .values()
+                .stream()
+                .mapToLong(Long::longValue)
+                .max()
+                .orElseThrow();
+    }
+
+    private static long bound(LinearTask linear) {
+        QuantizationScheme scheme = linear.scheme();
+        long codes = scheme.bits() <= 4 ? linear.parameters() / 2 : linear.parameters();
+        long cells = (long) linear.outputs() * scheme.groups(linear.inputs());
+        return codes + Float.BYTES * cells * (scheme.symmetric() ? 1 : 2);
     }
 
     private static long parameters(List<LinearTask> linears) {
         return linears.stream()
-                .filter(linear -> linear.layer() == 0)
-                .mapToLong(LinearTask::parameters)
-                .sum();
+                .collect(Collectors.groupingBy(LinearTask::layer, Collectors.summingLong(LinearTask::parameters)))
+                .values()
+                .stream()
+                .mapToLong(Long::longValue)
+                .max()
+                .orElseThrow();
     }
 
     /// The site at which moments, their factor and a float32 copy of the weight are largest together. A float twin

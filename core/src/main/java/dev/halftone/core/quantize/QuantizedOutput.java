@@ -163,7 +163,7 @@ final class QuantizedOutput implements AutoCloseable {
     void write(LinearTask linear, QuantizedWeight weight) throws IOException {
         digests.put(linear.name(), RestoredDigest.of(weight));
         try (Arena arena = Arena.ofConfined()) {
-            for (Tensor tensor : plan.recipe().layout().pack(linear.name(), weight, arena)) {
+            for (Tensor tensor : plan.recipe().layoutOf(linear.scheme()).pack(linear.name(), weight, arena)) {
                 writer.write(tensor);
             }
         }
@@ -194,6 +194,8 @@ final class QuantizedOutput implements AutoCloseable {
     void writeFiles(String tool, QuantizationReport report) throws IOException {
         Recipe recipe = plan.recipe();
         SortedMap<String, Object> meta = new TreeMap<>(recipe.settings());
+        // The section says itself what is otherwise.
+        meta.remove(Recipe.OVERRIDES);
         meta.put("algorithm", recipe.method());
         if (plan.calibration() != null) {
             meta.put("true_sequential", true);
@@ -201,7 +203,7 @@ final class QuantizedOutput implements AutoCloseable {
             meta.put("calibration_length", plan.calibration().length());
             meta.put("calibration_sha256", plan.calibration().textSha256());
         }
-        ObjectNode section = recipe.layout().config(recipe.scheme(), tool, meta, List.of());
+        ObjectNode section = recipe.layout().config(recipe.scheme(), tool, meta, plan.dense(), plan.exceptions());
         ObjectNode config = source.config();
         config.set("quantization_config", section);
         writer.writeJson("config.json", config);

@@ -184,7 +184,7 @@ public abstract class BackendContract {
         for (DType type : new DType[] {DType.F32, DType.BF16, DType.F16}) {
             Weight weight = dense(type, outputs, inputs, random(random, outputs * inputs));
             float[] bias = random(random, outputs);
-            for (int rows : new int[] {1, 2, 4, 5, 9, 33}) {
+            for (int rows : new int[] {1, 2, 4, 5, 9, 16, 33}) {
                 assertProduct(weight, rows == 4 ? null : bias, random(random, rows * inputs), rows);
             }
         }
@@ -223,7 +223,7 @@ public abstract class BackendContract {
         Random random = new Random(7);
         QuantizedWeight weight = quantized(random, scheme, outputs, inputs, null);
         float[] bias = random(random, outputs);
-        for (int rows : new int[] {1, 3, 4, 7, 8, 9, 21}) {
+        for (int rows : new int[] {1, 3, 4, 7, 8, 9, 13, 16, 21}) {
             assertProduct(weight, rows == 3 ? null : bias, random(random, rows * inputs), rows);
         }
     }
@@ -436,6 +436,57 @@ public abstract class BackendContract {
                     }
                 }
             }
+        }
+    }
+
+    /// Linears of every kind that read one input, some with their columns in an order of their own.
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 8, 11, 16, 20})
+    void multipliesByAllLinearsOfAnInput(int rows) {
+        Random random = new Random(18);
+        int inputs = 96;
+        Weight[] weights = {
+            quantized(random, QuantizationScheme.gptq(4, 32, true), 33, inputs, null),
+            quantized(random, QuantizationScheme.gptq(8, 32, false), 17, inputs, null),
+            quantized(random, QuantizationScheme.gptq(4, 32, false), 16, inputs, shuffledGroups(random, inputs, 32)),
+            dense(DType.BF16, 5, inputs, random(random, 5 * inputs)),
+            dense(DType.F32, 64, inputs, random(random, 64 * inputs))
+        };
+        float[] x = random(random, rows * inputs);
+        Linear[] linears = new Linear[weights.length];
+        Matrix[] results = new Matrix[weights.length];
+        for (int i = 0; i < weights.length; i++) {
+            linears[i] = backend.bind(weights[i], random(new Random(i), weights[i].outputs()));
+            results[i] = backend.allocate(rows, weights[i].outputs());
+        }
+        try (Matrix in = matrix(backend, rows, inputs, x)) {
+            backend.multiplyAll(linears, in, results);
+        }
+        for (int i = 0; i < weights.length; i++) {
+            float[] bias = random(new Random(i), weights[i].outputs());
+            assertClose(
+                    product(reference, weights[i], bias, x, rows),
+                    values(backend, results[i]),
+                    productTolerance(weights[i], bias, x, rows),
+                    "linear " + i);
+            linears[i].close();
+            results[i].close();
+        }
+    }
+
+    @Test
+    void refusesLinearsThatDoNotFitBesideOneThatDoes() {
+        Weight fitting = dense(DType.F32, 4, 6, new float[24]);
+        Weight other = dense(DType.F32, 4, 5, new float[20]);
+        try (Linear first = backend.bind(fitting, null);
+                Linear second = backend.bind(other, null);
+                Matrix x = backend.allocate(1, 6);
+                Matrix y = backend.allocate(1, 4)) {
+            assertThrows(
+                    IllegalArgumentException.class,
+                    () -> backend.multiplyAll(new Linear[] {first, second}, x, new Matrix[] {y, y}));
+            // Nothing of the failed call is left behind.
+            first.multiply(x, y);
         }
     }
 

@@ -31,47 +31,43 @@ final class BFloat16Kernel {
         FloatVector y1 = fromMemorySegment(FLOATS, ALL, at(weight.bias(strip1)), ORDER);
         FloatVector y2 = fromMemorySegment(FLOATS, ALL, at(weight.bias(strip2)), ORDER);
         FloatVector y3 = fromMemorySegment(FLOATS, ALL, at(weight.bias(strip3)), ORDER);
-        FloatVector odd0 = FloatVector.zero(FLOATS);
-        FloatVector odd1 = FloatVector.zero(FLOATS);
-        FloatVector odd2 = FloatVector.zero(FLOATS);
-        FloatVector odd3 = FloatVector.zero(FLOATS);
         for (int k = 0; k < words; k++) {
             long word = (long) k * BYTES;
             FloatVector xLow = broadcast(FLOATS, x[2 * k]);
             FloatVector xHigh = broadcast(FLOATS, x[2 * k + 1]);
             IntVector w0 = fromMemorySegment(INTS, ALL, at(p0 + word), ORDER);
             y0 = w0.lanewise(VectorOperators.LSHL, 16).reinterpretAsFloats().fma(xLow, y0);
-            odd0 = w0.and(HIGH_HALF).reinterpretAsFloats().fma(xHigh, odd0);
+            y0 = w0.and(HIGH_HALF).reinterpretAsFloats().fma(xHigh, y0);
             IntVector w1 = fromMemorySegment(INTS, ALL, at(p1 + word), ORDER);
             y1 = w1.lanewise(VectorOperators.LSHL, 16).reinterpretAsFloats().fma(xLow, y1);
-            odd1 = w1.and(HIGH_HALF).reinterpretAsFloats().fma(xHigh, odd1);
+            y1 = w1.and(HIGH_HALF).reinterpretAsFloats().fma(xHigh, y1);
             IntVector w2 = fromMemorySegment(INTS, ALL, at(p2 + word), ORDER);
             y2 = w2.lanewise(VectorOperators.LSHL, 16).reinterpretAsFloats().fma(xLow, y2);
-            odd2 = w2.and(HIGH_HALF).reinterpretAsFloats().fma(xHigh, odd2);
+            y2 = w2.and(HIGH_HALF).reinterpretAsFloats().fma(xHigh, y2);
             IntVector w3 = fromMemorySegment(INTS, ALL, at(p3 + word), ORDER);
             y3 = w3.lanewise(VectorOperators.LSHL, 16).reinterpretAsFloats().fma(xLow, y3);
-            odd3 = w3.and(HIGH_HALF).reinterpretAsFloats().fma(xHigh, odd3);
+            y3 = w3.and(HIGH_HALF).reinterpretAsFloats().fma(xHigh, y3);
         }
-        y0.add(odd0).intoMemorySegment(ALL, at(y + (long) strip0 * BYTES), ORDER);
-        y1.add(odd1).intoMemorySegment(ALL, at(y + (long) strip1 * BYTES), ORDER);
-        y2.add(odd2).intoMemorySegment(ALL, at(y + (long) strip2 * BYTES), ORDER);
-        y3.add(odd3).intoMemorySegment(ALL, at(y + (long) strip3 * BYTES), ORDER);
+        y0.intoMemorySegment(ALL, at(y + (long) strip0 * BYTES), ORDER);
+        y1.intoMemorySegment(ALL, at(y + (long) strip1 * BYTES), ORDER);
+        y2.intoMemorySegment(ALL, at(y + (long) strip2 * BYTES), ORDER);
+        y3.intoMemorySegment(ALL, at(y + (long) strip3 * BYTES), ORDER);
     }
 
-    /// Two strips of [Kernels#multiplyFourRows].
-    static void multiplyFourRows(PackedWeight weight, float[] x, int first, int strip0, int strip1, long y, long yRow) {
+    /// Two strips of one block of [Kernels#multiplyRows].
+    static void multiplyFourRows(PackedWeight weight, float[] x, int block, int strip0, int strip1, long y, long yRow) {
         int words = weight.wordsPerStrip();
         long p0 = weight.words(strip0);
         long p1 = weight.words(strip1);
         FloatVector y00 = fromMemorySegment(FLOATS, ALL, at(weight.bias(strip0)), ORDER);
         FloatVector y01 = fromMemorySegment(FLOATS, ALL, at(weight.bias(strip1)), ORDER);
         FloatVector y10 = y00;
-        FloatVector y20 = y00;
-        FloatVector y30 = y00;
         FloatVector y11 = y01;
+        FloatVector y20 = y00;
         FloatVector y21 = y01;
+        FloatVector y30 = y00;
         FloatVector y31 = y01;
-        int column = first;
+        int column = 4 * block * weight.paddedInputs();
         for (int k = 0; k < words; k++) {
             long word = (long) k * BYTES;
             IntVector w0 = fromMemorySegment(INTS, ALL, at(p0 + word), ORDER);

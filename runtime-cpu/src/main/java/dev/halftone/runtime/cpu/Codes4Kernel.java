@@ -93,8 +93,9 @@ final class Codes4Kernel {
         y3.intoMemorySegment(ALL, at(y + (long) strip3 * BYTES), ORDER);
     }
 
-    /// Two strips of [Kernels#multiplyFourRows].
-    static void multiplyFourRows(PackedWeight weight, float[] x, int first, int strip0, int strip1, long y, long yRow) {
+    /// Two strips of one block of [Kernels#multiplyRows].
+    static void multiplyFourRows(
+            PackedWeight weight, float[] x, float[] sums, int block, int strip0, int strip1, long y, long yRow) {
         int groups = weight.groups;
         int wordsPerGroup = weight.wordsPerGroup();
         int centreStep = weight.centreStep();
@@ -106,62 +107,79 @@ final class Codes4Kernel {
         long factors1 = weight.factors(strip1);
         long centres0 = weight.centres(strip0);
         long centres1 = weight.centres(strip1);
-        FloatVector y00 = fromMemorySegment(FLOATS, ALL, at(weight.bias(strip0)), ORDER);
-        FloatVector y01 = fromMemorySegment(FLOATS, ALL, at(weight.bias(strip1)), ORDER);
-        FloatVector y10 = y00;
-        FloatVector y20 = y00;
-        FloatVector y30 = y00;
-        FloatVector y11 = y01;
-        FloatVector y21 = y01;
-        FloatVector y31 = y01;
-        int column = first;
+        FloatVector bias0 = fromMemorySegment(FLOATS, ALL, at(weight.bias(strip0)), ORDER);
+        FloatVector bias1 = fromMemorySegment(FLOATS, ALL, at(weight.bias(strip1)), ORDER);
+        long y0 = y + (long) strip0 * BYTES;
+        long y1 = y + (long) strip1 * BYTES;
+        for (int row = 0; row < 4; row++) {
+            bias0.intoMemorySegment(ALL, at(y0 + row * yRow), ORDER);
+            bias1.intoMemorySegment(ALL, at(y1 + row * yRow), ORDER);
+        }
+        int column = 4 * block * weight.paddedInputs();
+        int total = 4 * block * groups;
         long word = 0;
         for (int group = 0; group < groups; group++) {
-            FloatVector factor0 = fromMemorySegment(FLOATS, ALL, at(factors0 + (long) group * BYTES), ORDER);
-            FloatVector centre0 = fromMemorySegment(FLOATS, ALL, at(centres0 + (long) group * centreStep), ORDER);
-            FloatVector factor1 = fromMemorySegment(FLOATS, ALL, at(factors1 + (long) group * BYTES), ORDER);
-            FloatVector centre1 = fromMemorySegment(FLOATS, ALL, at(centres1 + (long) group * centreStep), ORDER);
+            FloatVector sum00 = FloatVector.zero(FLOATS);
+            FloatVector sum01 = FloatVector.zero(FLOATS);
+            FloatVector sum10 = FloatVector.zero(FLOATS);
+            FloatVector sum11 = FloatVector.zero(FLOATS);
+            FloatVector sum20 = FloatVector.zero(FLOATS);
+            FloatVector sum21 = FloatVector.zero(FLOATS);
+            FloatVector sum30 = FloatVector.zero(FLOATS);
+            FloatVector sum31 = FloatVector.zero(FLOATS);
             for (int k = 0; k < wordsPerGroup; k++) {
                 IntVector w0 = fromMemorySegment(INTS, ALL, at(p0 + word), ORDER);
                 IntVector w1 = fromMemorySegment(INTS, ALL, at(p1 + word), ORDER);
                 for (int field = 0; field < 8; field++) {
-                    FloatVector f0 = w0.and(mask)
-                            .or(one)
-                            .reinterpretAsFloats()
-                            .sub(centre0)
-                            .mul(factor0);
+                    FloatVector f0 = w0.and(mask).or(one).reinterpretAsFloats();
                     w0 = w0.lanewise(VectorOperators.ROR, 4);
-                    FloatVector f1 = w1.and(mask)
-                            .or(one)
-                            .reinterpretAsFloats()
-                            .sub(centre1)
-                            .mul(factor1);
+                    FloatVector f1 = w1.and(mask).or(one).reinterpretAsFloats();
                     w1 = w1.lanewise(VectorOperators.ROR, 4);
                     FloatVector x0 = broadcast(FLOATS, x[column]);
-                    y00 = f0.fma(x0, y00);
-                    y01 = f1.fma(x0, y01);
+                    sum00 = f0.fma(x0, sum00);
+                    sum01 = f1.fma(x0, sum01);
                     FloatVector x1 = broadcast(FLOATS, x[column + 1]);
-                    y10 = f0.fma(x1, y10);
-                    y11 = f1.fma(x1, y11);
+                    sum10 = f0.fma(x1, sum10);
+                    sum11 = f1.fma(x1, sum11);
                     FloatVector x2 = broadcast(FLOATS, x[column + 2]);
-                    y20 = f0.fma(x2, y20);
-                    y21 = f1.fma(x2, y21);
+                    sum20 = f0.fma(x2, sum20);
+                    sum21 = f1.fma(x2, sum21);
                     FloatVector x3 = broadcast(FLOATS, x[column + 3]);
-                    y30 = f0.fma(x3, y30);
-                    y31 = f1.fma(x3, y31);
+                    sum30 = f0.fma(x3, sum30);
+                    sum31 = f1.fma(x3, sum31);
                     column += 4;
                 }
                 word += BYTES;
             }
+            long cell = (long) group * BYTES;
+            long centre = (long) group * centreStep;
+            FloatVector factor0 = fromMemorySegment(FLOATS, ALL, at(factors0 + cell), ORDER);
+            FloatVector zero0 = fromMemorySegment(FLOATS, ALL, at(centres0 + centre), ORDER);
+            FloatVector factor1 = fromMemorySegment(FLOATS, ALL, at(factors1 + cell), ORDER);
+            FloatVector zero1 = fromMemorySegment(FLOATS, ALL, at(centres1 + centre), ORDER);
+            // Both results are read before either is written: the two strips may be one.
+            FloatVector total0 = broadcast(FLOATS, sums[total]);
+            FloatVector y00 = fromMemorySegment(FLOATS, ALL, at(y0), ORDER);
+            FloatVector y01 = fromMemorySegment(FLOATS, ALL, at(y1), ORDER);
+            factor0.fma(sum00.sub(zero0.mul(total0)), y00).intoMemorySegment(ALL, at(y0), ORDER);
+            factor1.fma(sum01.sub(zero1.mul(total0)), y01).intoMemorySegment(ALL, at(y1), ORDER);
+            FloatVector total1 = broadcast(FLOATS, sums[total + 1]);
+            FloatVector y10 = fromMemorySegment(FLOATS, ALL, at(y0 + yRow), ORDER);
+            FloatVector y11 = fromMemorySegment(FLOATS, ALL, at(y1 + yRow), ORDER);
+            factor0.fma(sum10.sub(zero0.mul(total1)), y10).intoMemorySegment(ALL, at(y0 + yRow), ORDER);
+            factor1.fma(sum11.sub(zero1.mul(total1)), y11).intoMemorySegment(ALL, at(y1 + yRow), ORDER);
+            FloatVector total2 = broadcast(FLOATS, sums[total + 2]);
+            FloatVector y20 = fromMemorySegment(FLOATS, ALL, at(y0 + 2 * yRow), ORDER);
+            FloatVector y21 = fromMemorySegment(FLOATS, ALL, at(y1 + 2 * yRow), ORDER);
+            factor0.fma(sum20.sub(zero0.mul(total2)), y20).intoMemorySegment(ALL, at(y0 + 2 * yRow), ORDER);
+            factor1.fma(sum21.sub(zero1.mul(total2)), y21).intoMemorySegment(ALL, at(y1 + 2 * yRow), ORDER);
+            FloatVector total3 = broadcast(FLOATS, sums[total + 3]);
+            FloatVector y30 = fromMemorySegment(FLOATS, ALL, at(y0 + 3 * yRow), ORDER);
+            FloatVector y31 = fromMemorySegment(FLOATS, ALL, at(y1 + 3 * yRow), ORDER);
+            factor0.fma(sum30.sub(zero0.mul(total3)), y30).intoMemorySegment(ALL, at(y0 + 3 * yRow), ORDER);
+            factor1.fma(sum31.sub(zero1.mul(total3)), y31).intoMemorySegment(ALL, at(y1 + 3 * yRow), ORDER);
+            total += 4;
         }
-        y00.intoMemorySegment(ALL, at(y + (long) strip0 * BYTES), ORDER);
-        y10.intoMemorySegment(ALL, at(y + yRow + (long) strip0 * BYTES), ORDER);
-        y20.intoMemorySegment(ALL, at(y + 2 * yRow + (long) strip0 * BYTES), ORDER);
-        y30.intoMemorySegment(ALL, at(y + 3 * yRow + (long) strip0 * BYTES), ORDER);
-        y01.intoMemorySegment(ALL, at(y + (long) strip1 * BYTES), ORDER);
-        y11.intoMemorySegment(ALL, at(y + yRow + (long) strip1 * BYTES), ORDER);
-        y21.intoMemorySegment(ALL, at(y + 2 * yRow + (long) strip1 * BYTES), ORDER);
-        y31.intoMemorySegment(ALL, at(y + 3 * yRow + (long) strip1 * BYTES), ORDER);
     }
 
     /// See [Kernels#restore].

@@ -132,6 +132,30 @@ public final class CpuBackend implements Backend {
     }
 
     @Override
+    public void multiplyAll(Linear[] linears, Matrix x, Matrix[] results) {
+        CpuMatrix in = CpuMatrix.of(x);
+        boolean together = in.rows() <= CpuLinear.SMALL_ROWS;
+        for (int i = 0; i < linears.length; i++) {
+            CpuLinear linear = CpuLinear.of(linears[i]);
+            linear.require(in, CpuMatrix.of(results[i]));
+            together &= !linear.roundsInputs();
+        }
+        if (!together) {
+            Backend.super.multiplyAll(linears, x, results);
+            return;
+        }
+        for (int i = 0; i < linears.length; i++) {
+            CpuMatrix result = CpuMatrix.of(results[i]);
+            PackedWeight weight = CpuLinear.of(linears[i]).require(in, result);
+            if (!smallProduct.add(weight, result)) {
+                smallProduct.compute(in);
+                smallProduct.add(weight, result);
+            }
+        }
+        smallProduct.compute(in);
+    }
+
+    @Override
     public void copyIn(float[] source, int offset, Matrix destination) {
         CpuMatrix out = CpuMatrix.of(destination);
         Objects.checkFromIndexSize((long) offset, (long) out.rows() * out.columns(), source.length);

@@ -9,7 +9,7 @@ import java.util.Objects;
 /// to [IntegerProduct].
 final class CpuLinear implements Linear {
     /// Up to here reading the weight costs more than computing with it.
-    static final int SMALL_ROWS = 8;
+    static final int SMALL_ROWS = 16;
 
     private final CpuBackend backend;
     private final PackedWeight weight;
@@ -21,6 +21,14 @@ final class CpuLinear implements Linear {
         this.weight = weight;
         this.activations = activations;
         this.panels = new RestoredPanels(backend.kernels(), weight);
+    }
+
+    /// @throws IllegalArgumentException if `linear` comes from another backend
+    static CpuLinear of(Linear linear) {
+        if (!(linear instanceof CpuLinear ours)) {
+            throw new IllegalArgumentException("a linear of another backend: " + linear);
+        }
+        return ours;
     }
 
     @Override
@@ -37,18 +45,29 @@ final class CpuLinear implements Linear {
     public void multiply(Matrix x, Matrix y) {
         CpuMatrix in = CpuMatrix.of(x);
         CpuMatrix out = CpuMatrix.of(y);
-        requireOpen();
-        if (in.columns() != weight.inputs || out.columns() != weight.outputs || in.rows() != out.rows()) {
-            throw new IllegalArgumentException(
-                    "multiply: " + in + " by a linear [" + weight.outputs + ", " + weight.inputs + "] into " + out);
-        }
-        if (activations.kind() != ActivationScheme.Kind.NONE) {
+        require(in, out);
+        if (roundsInputs()) {
             backend.multiplyRounded(weight, activations, in, out);
         } else if (in.rows() <= SMALL_ROWS) {
             backend.smallProduct().multiply(weight, in, out);
         } else {
             backend.multiplyMany(weight, panels, in, out);
         }
+    }
+
+    /// Whether its inputs are rounded, which other kernels than [SmallProduct] do.
+    boolean roundsInputs() {
+        return activations.kind() != ActivationScheme.Kind.NONE;
+    }
+
+    /// The weight, if it can multiply `x` into `y`.
+    PackedWeight require(CpuMatrix x, CpuMatrix y) {
+        requireOpen();
+        if (x.columns() != weight.inputs || y.columns() != weight.outputs || x.rows() != y.rows()) {
+            throw new IllegalArgumentException(
+                    "multiply: " + x + " by a linear [" + weight.outputs + ", " + weight.inputs + "] into " + y);
+        }
+        return weight;
     }
 
     @Override

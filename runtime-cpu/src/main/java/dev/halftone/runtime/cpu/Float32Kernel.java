@@ -39,20 +39,20 @@ final class Float32Kernel {
         y3.intoMemorySegment(ALL, at(y + (long) strip3 * BYTES), ORDER);
     }
 
-    /// Two strips of [Kernels#multiplyFourRows].
-    static void multiplyFourRows(PackedWeight weight, float[] x, int first, int strip0, int strip1, long y, long yRow) {
+    /// Two strips of one block of [Kernels#multiplyRows].
+    static void multiplyFourRows(PackedWeight weight, float[] x, int block, int strip0, int strip1, long y, long yRow) {
         int words = weight.wordsPerStrip();
         long p0 = weight.words(strip0);
         long p1 = weight.words(strip1);
         FloatVector y00 = fromMemorySegment(FLOATS, ALL, at(weight.bias(strip0)), ORDER);
         FloatVector y01 = fromMemorySegment(FLOATS, ALL, at(weight.bias(strip1)), ORDER);
         FloatVector y10 = y00;
-        FloatVector y20 = y00;
-        FloatVector y30 = y00;
         FloatVector y11 = y01;
+        FloatVector y20 = y00;
         FloatVector y21 = y01;
+        FloatVector y30 = y00;
         FloatVector y31 = y01;
-        int column = first;
+        int column = 4 * block * weight.paddedInputs();
         for (int k = 0; k < words; k++) {
             long word = (long) k * BYTES;
             FloatVector w0 = fromMemorySegment(FLOATS, ALL, at(p0 + word), ORDER);

@@ -13,6 +13,9 @@ interface Kernels {
     /// Strips of a register tile.
     int TILE_STRIPS = 4;
 
+    /// Rows of a block of [#multiplyRows].
+    int ROWS = 4;
+
     /// Most terms of one [#integerTile].
     int INTEGER_DEPTH = 256;
 
@@ -55,11 +58,13 @@ interface Kernels {
     /// @param y    first output; whole strips are written
     void multiplyRow(PackedWeight weight, float[] x, float[] sums, int from, int to, long y);
 
-    /// The same for four prepared rows at a time.
+    /// The same for blocks of [#ROWS] prepared rows. A row's result is, bit for bit, the one that [#multiplyRow] gives
+    /// it.
     ///
-    /// @param x     `[paddedInputs][4]`, from index `first` on
+    /// @param x     `[blocks][paddedInputs][ROWS]`
+    /// @param sums  `[blocks][groups][ROWS]`
     /// @param yRow  from one row of `y` to the next
-    void multiplyFourRows(PackedWeight weight, float[] x, int first, int from, int to, long y, long yRow);
+    void multiplyRows(PackedWeight weight, float[] x, float[] sums, int blocks, int from, int to, long y, long yRow);
 
     /// Restores words `[first, first + count)` of a strip to float, `[k][lanes]`.
     void restore(PackedWeight weight, int strip, int first, int count, long destination);

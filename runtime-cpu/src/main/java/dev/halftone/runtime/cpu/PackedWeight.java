@@ -1,5 +1,7 @@
 package dev.halftone.runtime.cpu;
 
+import java.util.Arrays;
+
 /// A weight in the order its kernels read it: strips of [Kernels#lanes] outputs, and in each strip, for every `fields`
 /// inputs, one word of every output. Each group of inputs is padded to whole words; the padding meets zeros in `x`.
 /// Outputs beyond the last are padding too.
@@ -57,6 +59,14 @@ final class PackedWeight implements AutoCloseable {
 
     int wordsPerStrip() {
         return groups * wordsPerGroup();
+    }
+
+    /// Whether the same prepared input serves both.
+    boolean sharesPreparation(PackedWeight other) {
+        return inputs == other.inputs
+                && groups == other.groups
+                && groupLength == other.groupLength
+                && Arrays.equals(columns, other.columns);
     }
 
     /// Bytes of one vector of words or floats.

@@ -77,10 +77,15 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
         return oneDnn.name();
     }
 
+    /// Whether there are kernels for these numbers on this processor.
+    boolean takes(Numbers candidate) {
+        return oneDnn.multiplies(candidate);
+    }
+
     /// Whether integers can be multiplied by this weight: codes of 8 bits with the middle one for zero, and one scale
     /// for an output.
     boolean takesIntegers(PackedWeight candidate) {
-        return oneDnn.addsBytesExactly()
+        return oneDnn.multiplies(Numbers.UNSIGNED8)
                 && candidate.form == WeightForm.CODES8
                 && candidate.groups == 1
                 && candidate.centreStep() == 0

@@ -102,9 +102,11 @@ final class ScalarKernels implements Kernels {
     }
 
     @Override
-    public void multiplyFourRows(PackedWeight weight, float[] x, int first, int from, int to, long y, long yRow) {
-        for (int row = 0; row < TILE_ROWS; row++) {
-            multiplyRow(weight, x, first + row, TILE_ROWS, from, to, y + row * yRow);
+    public void multiplyRows(
+            PackedWeight weight, float[] x, float[] sums, int blocks, int from, int to, long y, long yRow) {
+        for (int row = 0; row < blocks * ROWS; row++) {
+            int first = row / ROWS * ROWS * weight.paddedInputs() + row % ROWS;
+            multiplyRow(weight, x, first, ROWS, from, to, y + row * yRow);
         }
     }
 

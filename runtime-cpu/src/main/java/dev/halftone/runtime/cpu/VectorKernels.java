@@ -54,16 +54,21 @@ final class VectorKernels implements Kernels {
         }
     }
 
+    /// Two strips far apart, for the same reason; the later blocks of rows find them in cache.
     @Override
-    public void multiplyFourRows(PackedWeight weight, float[] x, int first, int from, int to, long y, long yRow) {
+    public void multiplyRows(
+            PackedWeight weight, float[] x, float[] sums, int blocks, int from, int to, long y, long yRow) {
         int half = Math.ceilDiv(to - from, 2);
         for (int strip = from; strip < from + half; strip++) {
             int second = Math.min(strip + half, to - 1);
-            switch (weight.form) {
-                case CODES4 -> Codes4Kernel.multiplyFourRows(weight, x, first, strip, second, y, yRow);
-                case CODES8 -> Codes8Kernel.multiplyFourRows(weight, x, first, strip, second, y, yRow);
-                case BFLOAT16 -> BFloat16Kernel.multiplyFourRows(weight, x, first, strip, second, y, yRow);
-                case FLOAT32 -> Float32Kernel.multiplyFourRows(weight, x, first, strip, second, y, yRow);
+            for (int block = 0; block < blocks; block++) {
+                long rows = y + (long) block * ROWS * yRow;
+                switch (weight.form) {
+                    case CODES4 -> Codes4Kernel.multiplyFourRows(weight, x, sums, block, strip, second, rows, yRow);
+                    case CODES8 -> Codes8Kernel.multiplyFourRows(weight, x, sums, block, strip, second, rows, yRow);
+                    case BFLOAT16 -> BFloat16Kernel.multiplyFourRows(weight, x, block, strip, second, rows, yRow);
+                    case FLOAT32 -> Float32Kernel.multiplyFourRows(weight, x, block, strip, second, rows, yRow);
+                }
             }
         }
     }

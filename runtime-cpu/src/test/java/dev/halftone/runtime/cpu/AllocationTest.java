@@ -63,7 +63,7 @@ class AllocationTest {
     }
 
     @ParameterizedTest
-    @ValueSource(ints = {1, 4, 7, 24})
+    @ValueSource(ints = {1, 4, 7, 12, 24})
     void ofLinears(int rows) {
         try (Backend backend = TestBackends.open(2)) {
             for (Weight weight : Samples.weights(144, 160)) {
@@ -72,6 +72,23 @@ class AllocationTest {
                         Matrix y = backend.allocate(rows, 144)) {
                     assertAllocatesNothing(backend, rows + " rows", 400, () -> linear.multiply(x, y));
                 }
+            }
+        }
+    }
+
+    @Test
+    void ofLinearsOfOneInput() {
+        try (Backend backend = TestBackends.open(2);
+                Matrix x = Samples.matrix(backend, 1, 160, 1)) {
+            List<Weight> weights = Samples.weights(144, 160);
+            Linear[] linears =
+                    weights.stream().map(weight -> backend.bind(weight, null)).toArray(Linear[]::new);
+            Matrix[] results =
+                    weights.stream().map(weight -> backend.allocate(1, 144)).toArray(Matrix[]::new);
+            assertAllocatesNothing(backend, "all", 400, () -> backend.multiplyAll(linears, x, results));
+            for (int i = 0; i < linears.length; i++) {
+                linears[i].close();
+                results[i].close();
             }
         }
     }

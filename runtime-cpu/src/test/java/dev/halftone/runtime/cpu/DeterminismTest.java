@@ -11,6 +11,7 @@ import dev.halftone.core.compute.Linear;
 import dev.halftone.core.compute.Matrix;
 import dev.halftone.core.compute.NotPositiveDefiniteException;
 import dev.halftone.core.weight.Weight;
+import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -42,7 +43,7 @@ class DeterminismTest {
     }
 
     @ParameterizedTest
-    @ValueSource(ints = {1, 3, 8, 70, 150})
+    @ValueSource(ints = {1, 3, 8, 16, 70, 150})
     void linears(int rows) {
         for (Weight weight : Samples.weights(200, 160)) {
             assertSameForAllThreads(backend -> {
@@ -54,6 +55,52 @@ class DeterminismTest {
                 }
             });
         }
+    }
+
+    /// So a sequence is answered alike alone and among others.
+    @Test
+    void rowsComeOutTheSameInEveryCompany() {
+        int most = CpuLinear.SMALL_ROWS;
+        try (Backend backend = TestBackends.open(2)) {
+            for (Weight weight : Samples.weights(40, 160)) {
+                try (Linear linear = backend.bind(weight, null);
+                        Matrix x = Samples.matrix(backend, most, 160, 1);
+                        Matrix y = backend.allocate(most, 40);
+                        Matrix again = backend.allocate(most, 40)) {
+                    for (int row = 0; row < most; row++) {
+                        linear.multiply(x.rows(row, 1), y.rows(row, 1));
+                    }
+                    for (int rows = 2; rows <= most; rows++) {
+                        linear.multiply(x.rows(most - rows, rows), again.rows(most - rows, rows));
+                        assertArrayEquals(
+                                Samples.values(backend, y.rows(most - rows, rows)),
+                                Samples.values(backend, again.rows(most - rows, rows)),
+                                rows + " rows of " + weight);
+                    }
+                }
+            }
+        }
+    }
+
+    @Test
+    void linearsOfOneInput() {
+        List<Weight> weights = Samples.weights(200, 160);
+        assertSameForAllThreads(backend -> {
+            Linear[] linears =
+                    weights.stream().map(weight -> backend.bind(weight, null)).toArray(Linear[]::new);
+            Matrix[] results =
+                    weights.stream().map(weight -> backend.allocate(3, 200)).toArray(Matrix[]::new);
+            float[] all = new float[3 * 200 * results.length];
+            try (Matrix x = Samples.matrix(backend, 3, 160, 1)) {
+                backend.multiplyAll(linears, x, results);
+            }
+            for (int i = 0; i < results.length; i++) {
+                backend.copyOut(results[i], all, 3 * 200 * i);
+                results[i].close();
+                linears[i].close();
+            }
+            return all;
+        });
     }
 
     @Test

@@ -130,11 +130,17 @@ class ManyRowsTest {
                 }
             }
             boolean found = oneDnn.products().contains("integers by oneDNN");
-            assertEquals(OneDnnLibrary.load().addsBytesExactly(), found, oneDnn.products());
+            assertEquals(canAddBytes(), found, oneDnn.products());
+        }
+        assertArrayEquals(results[0], results[1]);
+    }
+
+    private static boolean canAddBytes() {
+        try (OneDnn oneDnn = new OneDnn(1)) {
+            return oneDnn.multiplies(Numbers.UNSIGNED8);
         } catch (OneDnnUnavailable problem) {
             throw new AssertionError(problem);
         }
-        assertArrayEquals(results[0], results[1]);
     }
 
     @Test
