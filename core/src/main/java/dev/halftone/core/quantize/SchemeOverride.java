@@ -35,7 +35,7 @@ public record SchemeOverride(Pattern pattern, Integer bits, Integer groupSize, b
     }
 
     /// What becomes of `usual`; empty for floating point.
-    Optional<QuantizationScheme> apply(QuantizationScheme usual) {
+    public Optional<QuantizationScheme> apply(QuantizationScheme usual) {
         return dense
                 ? Optional.empty()
                 : Optional.of(new QuantizationScheme(
