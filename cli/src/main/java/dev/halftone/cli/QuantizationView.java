@@ -72,7 +72,9 @@ final class QuantizationView implements QuantizationListener {
     @Override
     public void planned(QuantizationPlan agreed) {
         plan = agreed;
-        TimeEstimate time = clock.apply(plan);
+        // Measuring takes seconds, which nobody would see the result of.
+        boolean shown = !console.options().quiet || console.options().json;
+        TimeEstimate time = shown ? clock.apply(plan) : null;
         QuantizationScheme scheme = plan.recipe().scheme();
         long memory = plan.memory().total();
         long free = Machine.availableMemory();
@@ -127,11 +129,17 @@ final class QuantizationView implements QuantizationListener {
                 plan.recipe().layout().name(),
                 Figures.bytes(progressBytes),
                 Figures.bytes(freeDisk)));
-        console.line(Figures.format(
-                "%s   about %s by the speed of this machine now%s",
-                console.bold("Time"),
-                Figures.duration(time.total()),
-                products == null ? "" : " · multiplied by " + products));
+        if (time != null) {
+            console.line(Figures.format(
+                    "%s   about %s = forward pass %s + moments %s + codes %s + reading %s%s",
+                    console.bold("Time"),
+                    Figures.duration(time.total()),
+                    Figures.duration(time.forward()),
+                    Figures.duration(time.moments()),
+                    Figures.duration(time.codes()),
+                    Figures.duration(time.bytes()),
+                    products == null ? "" : "  (multiplied by " + products + ")"));
+        }
         planEvent(free, disk, freeDisk, time);
         missingDisk = disk - freeDisk;
         if (memory > free && !force) {
@@ -203,7 +211,7 @@ final class QuantizationView implements QuantizationListener {
                     .put("resident_bytes", plan.memory().resident())
                     .put("disk_bytes", disk)
                     .put("free_disk_bytes", freeDisk)
-                    .put("seconds", time.total())
+                    .put("seconds", time == null ? null : (Double) time.total())
                     .put("matmul", products);
             ObjectNode parts = fields.putObject("memory_parts");
             plan.memory().parts().forEach(parts::put);

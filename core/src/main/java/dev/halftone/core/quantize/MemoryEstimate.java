@@ -16,9 +16,14 @@ import java.util.stream.Collectors;
 /// @param parts  what has to fit, in the order in which it is explained
 /// @param mapped pages of files that are resident besides, where there is room
 public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
-    /// Classes, compiled code, the compiler at work, threads, the tokenizer's native part: measured, see
-    /// docs/performance.md.
-    private static final long RUNTIME = 170L << 20;
+    /// Classes, compiled code, the compiler at work, threads: measured, see docs/performance.md.
+    private static final long RUNTIME = 100L << 20;
+
+    /// More of the same where the model is run.
+    private static final long FORWARD_RUNTIME = 30L << 20;
+
+    /// What the tokenizer takes for each byte of its file.
+    private static final long TOKENIZER = 12;
 
     /// Rows whose errors the methods with feedback compare, as float32 once restored and once as a change.
     private static final long COMPARED_ROWS = 512;
@@ -48,6 +53,7 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
     /// @param sourceBytes  of the model's files
     /// @param writtenBytes of the output's files, which are read back
     /// @param heap         that the virtual machine has taken already
+    /// @param tokenizerBytes of the tokenizer's file
     static MemoryEstimate of(
             LlamaConfig config,
             List<LinearTask> linears,
@@ -55,7 +61,8 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
             Calibration.Facts calibration,
             long sourceBytes,
             long writtenBytes,
-            long heap) {
+            long heap,
+            long tokenizerBytes) {
         SequencedMap<String, Long> parts = new LinkedHashMap<>();
         int bits = linears.stream()
                 .mapToInt(linear -> linear.scheme().bits())
@@ -87,10 +94,10 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
         long codes = largest(linears);
         long arrays = calibration == null ? 0 : 8 * COMPARED_ROWS * widest(linears) + 4 * BLOCK * tallest(linears);
         parts.put("Java heap", Math.max(heap, (long) (SLACK * (codes + arrays))));
-        parts.put("Java itself", RUNTIME);
         long ofLoop = calibration == null
                 ? 0
-                : parts.values().stream().mapToLong(Long::longValue).sum() - parts.get("Java heap") - RUNTIME;
+                : parts.values().stream().mapToLong(Long::longValue).sum() - parts.get("Java heap");
+        parts.put("Java itself", RUNTIME + (calibration == null ? 0 : FORWARD_RUNTIME + TOKENIZER * tokenizerBytes));
         // The output is read back when the calibration is done with.
         return new MemoryEstimate(parts, sourceBytes + Math.max(0, writtenBytes - ofLoop));
     }

@@ -14,6 +14,8 @@ import dev.halftone.core.tensor.Shape;
 import dev.halftone.core.tensor.Tensor;
 import dev.halftone.core.weight.QuantizationScheme;
 import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -176,7 +178,13 @@ public record QuantizationPlan(
                         facts,
                         sourceBytes,
                         writtenBytes,
-                        Runtime.getRuntime().totalMemory()));
+                        Runtime.getRuntime().totalMemory(),
+                        tokenizerBytes(checkpoint)));
+    }
+
+    private static long tokenizerBytes(Checkpoint checkpoint) throws IOException {
+        Path file = checkpoint.directory().resolve("tokenizer.json");
+        return Files.isRegularFile(file) ? Files.size(file) : 0;
     }
 
     private static void requireDense(Checkpoint checkpoint, LinearWeights weights) {

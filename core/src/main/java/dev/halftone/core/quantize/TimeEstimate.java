@@ -26,8 +26,13 @@ public record TimeEstimate(double forward, double moments, double codes, double 
     private static final int ROWS = 512;
 
     private static final int COLUMNS = 1024;
+    /// Small, since a method has much code to be compiled before it shows its speed.
+    private static final int CODED_ROWS = 128;
+
+    private static final int CODED_COLUMNS = 256;
     private static final int HASHED = 4 << 20;
     private static final int PIECES = 64;
+    private static final int LEAST = 5;
     private static final long SHORTEST = 100_000_000L;
     private static final long LONGEST = 1_500_000_000L;
     private static final int PATIENCE = 4;
@@ -42,9 +47,9 @@ public record TimeEstimate(double forward, double moments, double codes, double 
         double hashes = work.alone() * secondsPerUnit(HASHED, () -> hash(0, PIECES))
                 + work.together() * secondsPerUnit(HASHED, () -> backend.forRanges(PIECES, TimeEstimate::hash));
         if (plan.calibration() == null) {
-            return new TimeEstimate(0, 0, work.codes() * codeSeconds(plan, null, backend), hashes);
+            return new TimeEstimate(0, 0, work.codes() * codeSeconds(plan, backend), hashes);
         }
-        int columns = columns(plan);
+        int columns = columns(plan, COLUMNS);
         try (Arena arena = Arena.ofShared();
                 Matrix x = random(ROWS, columns, backend);
                 Matrix y = backend.allocate(ROWS, columns);
@@ -55,27 +60,27 @@ public record TimeEstimate(double forward, double moments, double codes, double 
             return new TimeEstimate(
                     work.forward() * multiply,
                     work.moments() * square,
-                    work.codes() * codeSeconds(plan, x, backend),
+                    work.codes() * codeSeconds(plan, backend),
                     hashes);
         }
     }
 
     /// A width that the scheme's groups divide.
-    private static int columns(QuantizationPlan plan) {
-        int hidden = plan.config().hidden();
+    private static int columns(QuantizationPlan plan, int limit) {
         int groupSize = plan.recipe().scheme().groupSize();
-        int most = Math.min(hidden, COLUMNS);
+        int most = Math.min(plan.config().hidden(), limit);
         return groupSize == QuantizationScheme.PER_CHANNEL ? most : Math.max(most / groupSize, 1) * groupSize;
     }
 
     /// Of one unit of [Work#codes], by the method itself.
-    private static double codeSeconds(QuantizationPlan plan, Matrix x, Backend backend) {
-        int columns = columns(plan);
+    private static double codeSeconds(QuantizationPlan plan, Backend backend) {
+        int columns = columns(plan, CODED_COLUMNS);
         WeightQuantizer quantizer = plan.recipe().quantizer();
         QuantizationScheme scheme = plan.recipe().scheme();
-        try (Arena arena = Arena.ofShared()) {
-            DenseWeight weight = weight(columns, columns, arena);
-            double units = Work.codes(columns, columns, true, quantizer.needsMoments());
+        try (Arena arena = Arena.ofShared();
+                Matrix x = random(ROWS, columns, backend)) {
+            DenseWeight weight = weight(CODED_ROWS, columns, arena);
+            double units = Work.codes(CODED_ROWS, columns, true, quantizer.needsMoments());
             return secondsPerUnit(units, () -> {
                 if (!quantizer.needsMoments()) {
                     quantizer.quantize("probe", weight, scheme, null, backend);
@@ -111,7 +116,7 @@ public record TimeEstimate(double forward, double moments, double codes, double 
         long begin = System.nanoTime();
         long now = begin;
         int sinceBest = 0;
-        while (sinceBest < PATIENCE && now - begin < LONGEST || now - begin < SHORTEST) {
+        for (int i = 0; i < LEAST || now - begin < SHORTEST || sinceBest < PATIENCE && now - begin < LONGEST; i++) {
             long before = now;
             piece.run();
             now = System.nanoTime();
