@@ -536,4 +536,68 @@ class QuantizeCommandTest {
             assertEquals(List.of(), left.toList());
         }
     }
+
+    @Test
+    void roundsSomeLinearsOtherwiseAndLeavesSomeAlone() {
+        Invocation run = Invocation.of(
+                "quantize",
+                MODEL,
+                out(),
+                "--method",
+                "rtn",
+                "--group-size",
+                "64",
+                "--skip",
+                "layers\\.0\\.",
+                "--override",
+                "down_proj=bits:8,group:32");
+        assertEquals(0, run.status(), run.err());
+        assertTrue(run.out().contains("4-bit g64 symmetric"), run.out());
+        assertTrue(run.out().contains("8-bit g32 symmetric"), run.out());
+        assertTrue(run.out().contains("7 linears in floating point"), run.out());
+        assertTrue(run.out().contains("21 of 21 linears restore"), run.out());
+        Invocation again = Invocation.of("inspect", out());
+        assertEquals(0, again.status(), again.err());
+    }
+
+    @Test
+    void spendsTheBitsOfABudgetWhereTheyCount() {
+        JsonNode done = Invocation.of(
+                        "quantize",
+                        MODEL,
+                        out(),
+                        "--method",
+                        "rtn",
+                        "--group-size",
+                        "64",
+                        "--target-bpw",
+                        "5",
+                        "--calibration-windows",
+                        "1",
+                        "--calibration-length",
+                        "256",
+                        "--json")
+                .last();
+        assertEquals("done", done.path("event").asText(), done.toString());
+        double bits = done.path("bits_per_weight").asDouble();
+        assertTrue(bits > 4.5 && bits <= 5, done.toString());
+        assertEquals(28, done.path("verified").asInt());
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "--override   | nowhere=bits:8  | matches no linear of this model",
+                "--override   | down_proj       | --override is REGEX=CHANGES",
+                "--override   | down_proj=bits:5 | bits must be 2, 3, 4 or 8",
+                "--override   | down_proj=color:8 | found 'color:8'",
+                "--override   | (=bits:8        | is no regular expression",
+                "--override   | v_proj=bits:8   | would be stored differently",
+                "--skip       | proj            | nothing is left to quantize",
+                "--target-bpw | 1.5             | --target-bpw 1.5 cannot be met"
+            })
+    void refusesOverridesThatCannotBe(String option, String value, String what) throws IOException {
+        assertFails(2, what, "quantize", MODEL, out(), "--method", "rtn", "--group-size", "64", option, value);
+    }
 }
