@@ -2,6 +2,7 @@ package dev.halftone.awq;
 
 import dev.halftone.core.HalftoneException;
 import dev.halftone.core.compute.Backend;
+import dev.halftone.core.compute.Matrix;
 import dev.halftone.core.quantize.BlockTransform;
 import dev.halftone.core.quantize.Fold;
 import dev.halftone.core.quantize.InputStatistics;
@@ -50,12 +51,26 @@ public final class AwqScaling implements BlockTransform {
                     "the squared error of the outputs comes to " + unscaled,
                     "check the weights before these linears, and the calibration text");
         }
-        float[] activity = fold.gather(seen.details().meanMagnitudes());
+        float[] activity = activity(fold, seen.moments(), backend);
         float[] shares = fold.gather(rows.shares(scheme));
         Choice byBoth = best(fold, activity, shares, cost);
         Choice byActivity = best(fold, activity, null, cost);
         Choice chosen = byBoth.cost < byActivity.cost ? byBoth : byActivity;
         return chosen.cost < unscaled ? chosen.divisors : null;
+    }
+
+    /// `[producers]`: root mean square of each channel of the inputs. The paper takes the mean magnitude; the root of
+    /// the moments' diagonal did better.
+    private static float[] activity(Fold fold, Matrix moments, Backend backend) {
+        float[] squares = new float[moments.columns()];
+        for (int i = 0; i < squares.length; i++) {
+            backend.copyOut(moments.view(i, 1, i, 1), squares, i);
+        }
+        float[] activity = fold.gather(squares);
+        for (int i = 0; i < activity.length; i++) {
+            activity[i] = (float) Math.sqrt(activity[i]);
+        }
+        return activity;
     }
 
     /// Divisors `[producers]` and what they cost; infinitely much if there are none.

@@ -16,6 +16,7 @@ import dev.halftone.core.testing.SplittingBackend;
 import dev.halftone.core.weight.AffineGrid;
 import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.core.weight.QuantizedWeight;
+import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -70,35 +71,52 @@ class AwqClippingTest {
     }
 
     private static float[] row(float[] values, int row) {
-        return java.util.Arrays.copyOfRange(values, row * 64, (row + 1) * 64);
+        return Arrays.copyOfRange(values, row * 64, (row + 1) * 64);
     }
 
-    @Test
-    void takesTheCheapestOfAllShrunkenRangesOfASingleGroup() {
-        QuantizationScheme scheme = QuantizationScheme.gptq(3, -1, true);
-        SiteProblem problem = SiteProblem.random(32, 21, 6);
+    /// Against the same search spelled out, with the error of every candidate taken token by token.
+    @ParameterizedTest
+    @CsvSource({"-1, true", "16, true", "16, false", "32, false"})
+    void takesTheCheapestShrunkenRangeOfEachGroupInTurn(int groupSize, boolean symmetric) {
+        QuantizationScheme scheme = QuantizationScheme.gptq(3, groupSize, symmetric);
+        SiteProblem problem = SiteProblem.random(64, 21, 6);
 
         float[] clipped = clip(problem, scheme, backend).weight().restore();
 
-        float[] original = problem.weights().getFirst();
         for (int row = 0; row < 6; row++) {
-            float[] values = java.util.Arrays.copyOfRange(original, row * 32, (row + 1) * 32);
-            float largest = 0;
-            for (float value : values) {
-                largest = Math.max(largest, Math.abs(value));
+            float[] values = row(problem.weights().getFirst(), row);
+            float[] expected = new float[64];
+            RoundToNearest.roundRow(values, scheme, expected);
+            for (int from = 0; from < 64; from += scheme.groupLength(64)) {
+                takeCheapest(problem, values, expected, from, scheme);
             }
-            double least = Double.POSITIVE_INFINITY;
-            for (int step = 0; step < 10; step++) {
-                float limit = largest * (1 - step / 20f);
-                AffineGrid grid = AffineGrid.ofRange(-limit, limit, scheme);
-                float[] restored = new float[32];
-                for (int i = 0; i < 32; i++) {
-                    restored[i] = grid.restore(grid.code(values[i]));
-                }
-                least = Math.min(least, problem.outputError(values, restored));
+            double found = problem.outputError(values, row(clipped, row));
+            assertEquals(1, found / problem.outputError(values, expected), 1e-4, "row " + row);
+        }
+    }
+
+    private static void takeCheapest(
+            SiteProblem problem, float[] values, float[] restored, int from, QuantizationScheme scheme) {
+        int to = from + scheme.groupLength(64);
+        float low = 0;
+        float high = 0;
+        for (int i = from; i < to; i++) {
+            low = Math.min(low, values[i]);
+            high = Math.max(high, values[i]);
+        }
+        double least = problem.outputError(values, restored);
+        float[] trial = restored.clone();
+        for (int step = 1; step < 10; step++) {
+            float limit = Math.max(-low, high) * (1 - step / 20f);
+            AffineGrid grid = AffineGrid.ofRange(Math.max(low, -limit), Math.min(high, limit), scheme);
+            for (int i = from; i < to; i++) {
+                trial[i] = grid.restore(grid.code(values[i]));
             }
-            double found = problem.outputError(values, java.util.Arrays.copyOfRange(clipped, row * 32, (row + 1) * 32));
-            assertEquals(1, found / least, 1e-3, "row " + row);
+            double error = problem.outputError(values, trial);
+            if (error < least) {
+                least = error;
+                System.arraycopy(trial, from, restored, from, to - from);
+            }
         }
     }
 
@@ -166,20 +184,20 @@ class AwqClippingTest {
     void findsForARowWhatItFindsForItAlone() {
         QuantizationScheme scheme = QuantizationScheme.gptq(3, 16, true);
         SiteProblem problem = SiteProblem.random(32, 13, 300);
-        float[] last = java.util.Arrays.copyOfRange(problem.weights().getFirst(), 299 * 32, 300 * 32);
+        float[] last = Arrays.copyOfRange(problem.weights().getFirst(), 299 * 32, 300 * 32);
 
         float[] all = clip(problem, scheme, backend).weight().restore();
         float[] alone = clip(new SiteProblem(List.of(last), problem.tokens(), 32), scheme, backend)
                 .weight()
                 .restore();
 
-        assertArrayEquals(alone, java.util.Arrays.copyOfRange(all, 299 * 32, 300 * 32));
+        assertArrayEquals(alone, Arrays.copyOfRange(all, 299 * 32, 300 * 32));
     }
 
     @Test
     void keepsGroupsOfZerosAndDeadChannelsFinite() {
         SiteProblem problem = SiteProblem.random(64, 8, 4);
-        java.util.Arrays.fill(problem.weights().getFirst(), 0, 32, 0);
+        Arrays.fill(problem.weights().getFirst(), 0, 32, 0);
         for (int i = 0; i < problem.tokens().length; i++) {
             problem.tokens()[i] = i % 64 >= 48 ? 0 : problem.tokens()[i];
         }

@@ -15,12 +15,18 @@ final class Console {
     private final GlobalOptions options;
     private ObjectMapper mapper;
     private Progress progress;
+    private EventLog log; // null unless one was asked for
 
     Console(PrintStream out, PrintStream err, Environment environment, GlobalOptions options) {
         this.out = out;
         this.err = err;
         this.environment = environment;
         this.options = options;
+    }
+
+    /// Writes everything from here on into `newLog` as well, which stays the caller's.
+    void log(EventLog newLog) {
+        log = newLog;
     }
 
     Environment environment() {
@@ -54,6 +60,7 @@ final class Console {
 
     /// Something worth knowing that is no result: not under `-q`.
     void note(String line) {
+        logMessage("note", line);
         if (!options.quiet) {
             toErr(line);
         }
@@ -61,15 +68,37 @@ final class Console {
 
     /// Something worth knowing under `-v` only.
     void detail(String line) {
+        logMessage("detail", line);
         if (options.verbose) {
             toErr(line);
         }
     }
 
-    /// A JSON line, under `--json` only.
+    private void logMessage(String kind, String line) {
+        if (log != null) {
+            log.add(kind, fields -> fields.put("message", line));
+        }
+    }
+
+    /// How far a step has come, for the log.
+    void progressed(String label, double share, double seconds, String note) {
+        if (log != null) {
+            log.add(
+                    "progress",
+                    fields -> fields.put("step", label)
+                            .put("share", share)
+                            .put("seconds", seconds)
+                            .put("message", note));
+        }
+    }
+
+    /// A JSON line, under `--json` and in the log.
     ///
     /// @param fields adds the fields after `event`
     void event(String name, Consumer<ObjectNode> fields) {
+        if (log != null) {
+            log.add(name, fields);
+        }
         if (!options.json) {
             return;
         }

@@ -18,6 +18,7 @@ import dev.halftone.core.quantize.QuantizationListener;
 import dev.halftone.core.quantize.QuantizationRun;
 import dev.halftone.core.quantize.Recipe;
 import dev.halftone.core.weight.QuantizationScheme;
+import dev.halftone.eval.CalibrationText;
 import dev.halftone.eval.Divergence;
 import dev.halftone.eval.Perplexity;
 import dev.halftone.eval.Protocol;
@@ -30,6 +31,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Stream;
 import picocli.CommandLine.Option;
@@ -83,7 +85,7 @@ final class DemoCommand implements Command {
         long start = System.nanoTime();
         try (LoadedModel loaded = LoadedModel.open(folder, console, null, ProductMode.VECTOR)) {
             Text heldOut = Text.read(folder.resolve("heldout.txt"));
-            Text text = Text.readCalibration(folder.resolve("calibration.txt"));
+            CalibrationText text = CalibrationText.read(folder.resolve("calibration.txt"), Optional::empty);
             Tokenizer tokenizer = loaded.tokenizer();
             int[] tokens = tokenizer.encode(text.content());
             Bench bench = new Bench(
@@ -92,7 +94,7 @@ final class DemoCommand implements Command {
                     tokenizer,
                     loaded.llama(),
                     Windows.of(tokenizer.encode(heldOut.content()), CONTEXT, SCORED_WINDOWS),
-                    Calibration.of(text.content(), tokens, CALIBRATION_WINDOWS, CONTEXT));
+                    Calibration.ofHashed(text.sha256(), tokens, CALIBRATION_WINDOWS, CONTEXT));
             compare(bench, work, console, interruption);
             tell(bench, work.resolve(name(Method.GPTQ, 4)), console, interruption);
             double seconds = (System.nanoTime() - start) / 1e9;

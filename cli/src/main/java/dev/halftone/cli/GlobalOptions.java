@@ -1,5 +1,6 @@
 package dev.halftone.cli;
 
+import java.nio.file.Path;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ScopeType;
 
@@ -37,6 +38,13 @@ final class GlobalOptions {
             scope = ScopeType.INHERIT,
             description = "auto, or one that doctor lists. Default: auto.")
     String backend = Backends.AUTO;
+
+    @Option(
+            names = "--log",
+            paramLabel = "FILE",
+            scope = ScopeType.INHERIT,
+            description = "Append all that is told, as JSON lines with times.")
+    Path log;
 
     @Option(
             names = {"-h", "--help"},

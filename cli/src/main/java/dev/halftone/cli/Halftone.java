@@ -1,6 +1,9 @@
 package dev.halftone.cli;
 
+import dev.halftone.core.HalftoneException;
 import java.io.PrintStream;
+import java.nio.file.Path;
+import java.time.Clock;
 import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.CancellationException;
@@ -38,7 +41,41 @@ final class Halftone {
             console.failure(usage(e));
             return Failure.USAGE;
         }
-        return answerQuestions(parser, parsed, console) ? 0 : execute(parsed, root.options, console);
+        if (answerQuestions(parser, parsed, console)) {
+            return 0;
+        }
+        return root.options.log == null
+                ? execute(parsed, root.options, console)
+                : executeLogged(parsed, root.options, console, arguments);
+    }
+
+    private int executeLogged(ParseResult parsed, GlobalOptions options, Console console, String[] arguments) {
+        EventLog log;
+        try {
+            log = EventLog.open(options.log, Clock.systemUTC());
+        } catch (HalftoneException e) {
+            Failure failure = Failure.of(e);
+            console.failure(failure);
+            return failure.status();
+        }
+        int status;
+        try (log) {
+            log.add("started", fields -> {
+                fields.put("version", Version.halftone())
+                        .put("java", Runtime.version().toString())
+                        .put("process", ProcessHandle.current().pid())
+                        .put("folder", Path.of("").toAbsolutePath().toString());
+                List.of(arguments).forEach(fields.putArray("arguments")::add);
+            });
+            console.log(log);
+            status = execute(parsed, options, console);
+            log.add("ended", fields -> fields.put("exit_code", status));
+        }
+        if (log.fault() != null) {
+            err.println("warning: the log '" + options.log + "' is not complete: " + log.fault());
+            err.flush();
+        }
+        return status;
     }
 
     /// Help and version.

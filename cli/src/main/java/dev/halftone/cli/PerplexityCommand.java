@@ -5,6 +5,7 @@ import dev.halftone.core.HalftoneException.Kind;
 import dev.halftone.core.checkpoint.Checkpoint;
 import dev.halftone.core.model.Llama;
 import dev.halftone.core.model.Tokenizer;
+import dev.halftone.core.quantize.QuantizationReport;
 import dev.halftone.eval.Divergence;
 import dev.halftone.eval.Perplexity;
 import dev.halftone.eval.PerplexityResult;
@@ -14,6 +15,7 @@ import dev.halftone.eval.Windows;
 import dev.halftone.runtime.cpu.ProductMode;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.Optional;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -73,6 +75,7 @@ final class PerplexityCommand implements Command {
                     : tokenizer.encode(scored.content());
             Windows chosen = Windows.of(tokens, length, windows == null ? Integer.MAX_VALUE : windows);
             loaded.warnIfLonger(length, console);
+            warnIfCalibratedOn(scored, console);
             int bos = rule == Protocol.LLAMA512 ? tokenizer.bos() : -1;
             PerplexityResult result = evaluate(loaded, chosen, rule, bos, console, interruption);
             Divergence divergence = base == null ? null : compare(loaded, chosen, console, interruption);
@@ -81,6 +84,16 @@ final class PerplexityCommand implements Command {
             report(result, divergence, scored, tokens.length, bosRule(rule, bos), products, seconds, console);
         }
         return 0;
+    }
+
+    /// A text that the codes were fitted to says little about others.
+    private void warnIfCalibratedOn(Text scored, Console console) throws IOException {
+        if (QuantizationReport.calibrationText(model).equals(Optional.of(scored.sha256()))) {
+            console.note("warning: the model was calibrated on this very text; on others it will do worse than here");
+            console.event(
+                    "warning",
+                    fields -> fields.put("kind", "calibrated-on-this-text").put("text_sha256", scored.sha256()));
+        }
     }
 
     private Protocol protocol() {

@@ -16,6 +16,7 @@ final class Progress implements AutoCloseable {
     private final LongSupplier nanoseconds;
     private final long start;
     private long last;
+    private long lastLogged;
     private String line = "";
     private boolean visible;
 
@@ -29,6 +30,7 @@ final class Progress implements AutoCloseable {
         this.nanoseconds = nanoseconds;
         terminal = console.environment().terminalErr();
         start = nanoseconds.getAsLong();
+        lastLogged = start;
         // A terminal shows the first step at once; a log waits its ten seconds.
         last = terminal ? start - TERMINAL_INTERVAL : start;
     }
@@ -37,15 +39,19 @@ final class Progress implements AutoCloseable {
     /// @param total all the work
     /// @param note  what else to show, such as `layer 4/16`
     void update(double done, double total, String note) {
+        long now = nanoseconds.getAsLong();
+        double share = total > 0 ? Math.clamp(done / total, 0, 1) : 0;
+        if (now - lastLogged >= LOG_INTERVAL) {
+            lastLogged = now;
+            console.progressed(label, share, (now - start) / 1e9, note);
+        }
         if (console.options().quiet) {
             return;
         }
-        long now = nanoseconds.getAsLong();
         if (now - last < (terminal ? TERMINAL_INTERVAL : LOG_INTERVAL)) {
             return;
         }
         last = now;
-        double share = total > 0 ? Math.clamp(done / total, 0, 1) : 0;
         line = describe(share, (now - start) / 1e9, note);
         if (terminal) {
             show();

@@ -6,17 +6,22 @@ import dev.halftone.core.HalftoneException.Kind;
 import dev.halftone.core.quantize.Calibration;
 import dev.halftone.core.quantize.DampingAttempt;
 import dev.halftone.core.quantize.LinearReport;
+import dev.halftone.core.quantize.LinearTask;
 import dev.halftone.core.quantize.QuantizationError.Measure;
 import dev.halftone.core.quantize.QuantizationListener;
 import dev.halftone.core.quantize.QuantizationPlan;
 import dev.halftone.core.quantize.QuantizationReport;
+import dev.halftone.core.quantize.Recipe;
 import dev.halftone.core.quantize.Resumption;
+import dev.halftone.core.quantize.TimeEstimate;
 import dev.halftone.core.weight.QuantizationScheme;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.OptionalLong;
+import java.util.TreeMap;
+import java.util.function.Function;
 import java.util.stream.Collectors;
 
 /// Shows a quantization: the plan first, a row for each linear, a summary.
@@ -24,8 +29,12 @@ final class QuantizationView implements QuantizationListener {
     private final Console console;
     private final Path out;
     private final boolean force;
+    private final boolean keeps;
+    private Function<QuantizationPlan, TimeEstimate> clock;
     private String textName = "";
-    private String textSha256 = "";
+    private int documents;
+    private long missingDisk;
+    private String products; // null if there is but one way
     private QuantizationPlan plan;
     private Progress progress;
     private int done;
@@ -34,21 +43,38 @@ final class QuantizationView implements QuantizationListener {
     private Path keptIn; // null while nothing is kept
 
     /// @param force whether to go on when the plan needs more memory than there is
-    QuantizationView(Console console, Path out, boolean force) {
+    /// @param keeps whether progress is kept on the disk
+    QuantizationView(Console console, Path out, boolean force, boolean keeps) {
         this.console = console;
         this.out = out;
         this.force = force;
+        this.keeps = keeps;
     }
 
-    /// Names the text, by the hash of its file.
-    void calibratesOn(String name, String sha256) {
+    /// Names the text.
+    ///
+    /// @param count documents that it was made of
+    void calibratesOn(String name, int count) {
         textName = name;
-        textSha256 = sha256;
+        documents = count;
+    }
+
+    /// Says in the plan what multiplies.
+    void multipliesBy(String newProducts) {
+        products = newProducts;
+    }
+
+    /// Has the time estimated when the plan is there.
+    void estimatesTime(Function<QuantizationPlan, TimeEstimate> newClock) {
+        clock = newClock;
     }
 
     @Override
     public void planned(QuantizationPlan agreed) {
         plan = agreed;
+        // Measuring takes seconds, which nobody would see the result of.
+        boolean shown = !console.options().quiet || console.options().json;
+        TimeEstimate time = shown ? clock.apply(plan) : null;
         QuantizationScheme scheme = plan.recipe().scheme();
         long memory = plan.memory().total();
         long free = Machine.availableMemory();
@@ -61,28 +87,61 @@ final class QuantizationView implements QuantizationListener {
                 plan.linears().size()));
         console.line(console.bold("Method") + " " + plan.recipe().method() + " " + scheme
                 + plan.recipe().settings().entrySet().stream()
+                        .filter(setting -> !setting.getKey().equals(Recipe.OVERRIDES))
                         .map(setting -> " · " + setting.getKey() + " " + setting.getValue())
                         .collect(Collectors.joining()));
+        if (!plan.recipe().overrides().isEmpty()) {
+            console.line(console.bold("Mixed") + "  " + mixture()
+                    + Figures.format(" · %.3f bits per weight", plan.bitsPerWeight()));
+        }
         Calibration.Facts facts = plan.calibration();
         if (facts != null) {
             console.line(Figures.format(
-                    "%s   %s · %d × %d = %d tokens of %d · sha256 %s…",
+                    "%s   %s%s · %d × %d = %d of %d tokens, %d dropped · sha256 %s…",
                     console.bold("Text"),
                     Printable.line(textName),
+                    documents == 1 ? "" : " · " + documents + " documents",
                     facts.samples(),
                     facts.length(),
                     facts.tokens(),
                     facts.textTokens(),
-                    textSha256.substring(0, 12)));
+                    facts.dropped(),
+                    facts.textSha256().substring(0, 12)));
         }
         String parts = plan.memory().parts().entrySet().stream()
                 .map(part -> part.getKey() + " " + Figures.bytes(part.getValue()))
                 .collect(Collectors.joining(" + "));
-        console.line(console.bold("Memory") + " " + Figures.bytes(memory) + " = " + parts + "  (free "
-                + Figures.bytes(free) + ")");
-        console.line(console.bold("Disk") + "   " + Figures.bytes(plan.writtenBytes()) + " as "
-                + plan.recipe().layout().name() + "  (free " + Figures.bytes(freeDisk()) + ")");
-        planEvent(free);
+        console.line(Figures.format(
+                "%s %s = %s  (free %s); %s with the pages of the files, which count while there is room",
+                console.bold("Memory"),
+                Figures.bytes(memory),
+                parts,
+                Figures.bytes(free),
+                Figures.bytes(plan.memory().resident())));
+        long progressBytes = keeps ? plan.progressBytes() : 0;
+        long disk = plan.fileBytes() + progressBytes;
+        long freeDisk = freeDisk();
+        console.line(Figures.format(
+                "%s   %s = output %s as %s + progress %s  (free %s)",
+                console.bold("Disk"),
+                Figures.bytes(disk),
+                Figures.bytes(plan.fileBytes()),
+                plan.recipe().layout().name(),
+                Figures.bytes(progressBytes),
+                Figures.bytes(freeDisk)));
+        if (time != null) {
+            console.line(Figures.format(
+                    "%s   about %s = forward pass %s + moments %s + codes %s + reading %s%s",
+                    console.bold("Time"),
+                    Figures.duration(time.total()),
+                    Figures.duration(time.forward()),
+                    Figures.duration(time.moments()),
+                    Figures.duration(time.codes()),
+                    Figures.duration(time.bytes()),
+                    products == null ? "" : "  (multiplied by " + products + ")"));
+        }
+        planEvent(free, disk, freeDisk, time);
+        missingDisk = disk - freeDisk;
         if (memory > free && !force) {
             throw new HalftoneException(
                     Kind.RESOURCES,
@@ -92,6 +151,22 @@ final class QuantizationView implements QuantizationListener {
                             ? "end other programs, or --force"
                             : "fewer --calibration-windows, a smaller --calibration-length, or --force");
         }
+    }
+
+    /// Shows a plan that is not carried out, and refuses it where the run would be refused.
+    void plannedOnly(QuantizationPlan agreed) {
+        planned(agreed);
+        if (missingDisk > 0) {
+            throw new HalftoneException(
+                    Kind.RESOURCES,
+                    "not enough disk for this run",
+                    Figures.bytes(missingDisk) + " are missing",
+                    keeps ? "free that much, another disk, or --no-resume" : "free that much, or another disk");
+        }
+    }
+
+    @Override
+    public void started() {
         console.line(Figures.format(
                 "%n%5s  %-10s %8s %10s %8s %7s", "layer", "module", "damping", "rel.error", "vs rtn", "sec"));
         progress = console.progress("Quantizing");
@@ -105,7 +180,20 @@ final class QuantizationView implements QuantizationListener {
         }
     }
 
-    private void planEvent(long free) {
+    /// How many weights take which scheme.
+    private String mixture() {
+        Map<String, Long> weights = plan.linears().stream()
+                .collect(Collectors.groupingBy(
+                        linear -> linear.scheme().toString(),
+                        TreeMap::new,
+                        Collectors.summingLong(LinearTask::parameters)));
+        String packed = weights.entrySet().stream()
+                .map(entry -> Figures.count(entry.getValue()) + " " + entry.getKey())
+                .collect(Collectors.joining(" · "));
+        return plan.dense().isEmpty() ? packed : packed + " · " + plan.dense().size() + " linears in floating point";
+    }
+
+    private void planEvent(long free, long disk, long freeDisk, TimeEstimate time) {
         console.event("plan", fields -> {
             QuantizationScheme scheme = plan.recipe().scheme();
             fields.put("architecture", plan.config().family().architecture())
@@ -120,7 +208,13 @@ final class QuantizationView implements QuantizationListener {
                     .put("layout", plan.recipe().layout().name())
                     .put("memory_bytes", plan.memory().total())
                     .put("free_memory_bytes", free)
-                    .put("disk_bytes", plan.writtenBytes());
+                    .put("resident_bytes", plan.memory().resident())
+                    .put("disk_bytes", disk)
+                    .put("free_disk_bytes", freeDisk)
+                    .put("seconds", time == null ? null : (Double) time.total())
+                    .put("matmul", products);
+            ObjectNode parts = fields.putObject("memory_parts");
+            plan.memory().parts().forEach(parts::put);
             putCalibration(fields, plan.calibration());
         });
     }
@@ -137,9 +231,12 @@ final class QuantizationView implements QuantizationListener {
         }
         fields.putObject("calibration")
                 .put("text", textName)
-                .put("text_sha256", textSha256)
+                .put("text_sha256", facts.textSha256())
+                .put("documents", documents)
                 .put("windows", facts.samples())
                 .put("length", facts.length())
+                .put("used_tokens", facts.tokens())
+                .put("dropped_tokens", facts.dropped())
                 .put("text_tokens", facts.textTokens());
     }
 

@@ -5,6 +5,7 @@ import dev.halftone.core.HalftoneException.Kind;
 import dev.halftone.core.checkpoint.Checkpoint;
 import dev.halftone.core.compute.Backend;
 import dev.halftone.core.layout.PackedLayout;
+import dev.halftone.core.model.ChatTemplate;
 import dev.halftone.core.model.LlamaConfig;
 import dev.halftone.core.model.Tokenizer;
 import dev.halftone.core.quantize.Calibration;
@@ -12,11 +13,13 @@ import dev.halftone.core.quantize.OutputOptions;
 import dev.halftone.core.quantize.QuantizationRun;
 import dev.halftone.core.quantize.Recipe;
 import dev.halftone.core.quantize.Resume;
-import dev.halftone.eval.Text;
+import dev.halftone.core.quantize.TimeEstimate;
+import dev.halftone.eval.CalibrationText;
 import dev.halftone.runtime.cpu.CpuBackend;
 import dev.halftone.runtime.cpu.ProductMode;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.List;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -31,6 +34,7 @@ import picocli.CommandLine.Parameters;
         sortOptions = false)
 final class QuantizeCommand implements Command {
     private static final int USUAL_LENGTH = 2048;
+    private static final String STORIES = "stories";
     private static final int USUAL_BITS = 4;
 
     @Parameters(index = "0", paramLabel = "MODEL", description = "Folder of the float model.")
@@ -62,6 +66,24 @@ final class QuantizeCommand implements Command {
 
     @Option(names = "--asymmetric", description = "Choose a zero point for each group.")
     boolean asymmetric;
+
+    @Option(
+            names = "--override",
+            paramLabel = "RE=CHANGE",
+            description =
+                    "Round the linears whose names match otherwise, as in 'down_proj=bits:8,group:64'. As often as"
+                            + " needed; the first that matches counts.")
+    List<String> overrides = List.of();
+
+    @Option(names = "--skip", paramLabel = "RE", description = "Leave the linears whose names match in floating point.")
+    List<String> skips = List.of();
+
+    @Option(
+            names = "--target-bpw",
+            paramLabel = "X",
+            description = "Choose the bits of each linear, so that all take X bits per weight: measures first which of"
+                    + " them matter.")
+    Double targetBpw;
 
     @Option(
             names = "--format",
@@ -101,9 +123,8 @@ final class QuantizeCommand implements Command {
     @Option(
             names = "--calibration",
             paramLabel = "FILE",
-            description =
-                    "UTF-8 text that the method watches the model read; rows of WikiText's .raw files are joined by"
-                            + " blank lines. Default: a text of little stories.")
+            description = "What the method watches the model read: text, WikiText's .raw, .jsonl of {\"text\"} or"
+                    + " {\"messages\"}, or stories, which come along. Default: stories.")
     Path calibration;
 
     @Option(names = "--calibration-windows", paramLabel = "N", description = "How many. Default: 32.")
@@ -133,7 +154,7 @@ final class QuantizeCommand implements Command {
             description = "gptq: what outputs should come near to, same-inputs (what the float weight makes of the same"
                     + " inputs), float-outputs (those of the float model; takes twice the time) or float-states (also"
                     + " takes back how far the hidden states have drifted)."
-                    + " Default: same-inputs.")
+                    + " Default: float-states.")
     String target;
 
     @Option(
@@ -150,6 +171,9 @@ final class QuantizeCommand implements Command {
             paramLabel = "NAME",
             description = "What multiplies: vector, onednn, onednn-bf16 (rounds inputs) or auto. Default: vector.")
     String matmul;
+
+    @Option(names = "--dry-run", description = "Print the plan, with memory, disk and time, and stop.")
+    boolean dryRun;
 
     @Option(names = "--shard-size", paramLabel = "SIZE", description = "Of one file, as in 2GB. Default: 5GB.")
     String shardSize;
@@ -174,6 +198,7 @@ final class QuantizeCommand implements Command {
         settings.requireOnly(chosen);
         InputOptions inputs = InputOptions.of(chosen.usualInputs(), activations, activationRange);
         inputs.requireSymmetric(asymmetric);
+        inputs.requireNoBudget(targetBpw);
         OutputOptions outputs = outputOptions();
         LlamaConfig config;
         SchemeOptions options;
@@ -188,19 +213,32 @@ final class QuantizeCommand implements Command {
                     checkpoint);
         }
         PackedLayout layout = options.layout(inputs.rounding().kind());
-        Recipe recipe = chosen.recipe(settings, options.scheme(), layout, inputs.rounding());
-        view = new QuantizationView(console, out, force);
-        Calibration shown = recipe.needsCalibration() ? calibration(config, console) : null;
+        if (targetBpw != null && !(overrides.isEmpty() && skips.isEmpty())) {
+            throw Usage.fault("--target-bpw chooses by itself; --override and --skip do not go with it", null);
+        }
+        Recipe usual = chosen.recipe(settings, options.scheme(), layout, inputs.rounding())
+                .withOverrides(OverrideOptions.of(skips, overrides));
+        view = new QuantizationView(console, out, force, !noResume);
+        boolean reads = usual.needsCalibration() || targetBpw != null;
+        Calibration shown = reads ? calibration(config, console) : null;
         if (shown == null && calibration != null) {
             console.note("note: " + chosen.word() + " looks at no text; --calibration is not used");
         }
         try (Backend backend = Backends.open(console, matmul, ProductMode.VECTOR)) {
             if (backend instanceof CpuBackend cpu) {
                 cpu.decideProducts();
-                console.line("multiplied by " + cpu.products());
-                console.event("matmul", fields -> fields.put("matmul", cpu.products()));
+                view.multipliesBy(cpu.products());
             }
+            Recipe recipe = targetBpw == null
+                    ? usual
+                    : usual.withOverrides(
+                            new BitBudget(usual).choose(model, targetBpw, shown, backend, console, interruption));
             QuantizationRun run = new QuantizationRun(model, out, recipe, shown, backend, outputs);
+            view.estimatesTime(plan -> TimeEstimate.of(plan, backend));
+            if (dryRun) {
+                view.plannedOnly(run.plan());
+                return 0;
+            }
             interruption.whenRequested(run::cancel);
             run.run(view);
         }
@@ -215,16 +253,18 @@ final class QuantizeCommand implements Command {
 
     private Calibration calibration(LlamaConfig config, Console console) throws IOException {
         Path file = calibration;
-        if (file == null) {
+        if (file == null || file.equals(Path.of(STORIES))) {
             file = bundledText(console.environment().home());
+        }
+        if (calibration == null) {
             console.note("note: no --calibration; calibrating on the bundled stories. A text like those the model will"
                     + " meet does better");
         }
         int length = calibrationLength == null ? Math.min(USUAL_LENGTH, config.context()) : calibrationLength;
-        Text text = Text.readCalibration(file);
-        view.calibratesOn(file.getFileName().toString(), text.sha256());
+        CalibrationText text = CalibrationText.read(file, () -> ChatTemplate.of(model));
+        view.calibratesOn(file.getFileName().toString(), text.documents());
         try (Tokenizer tokenizer = Tokenizer.of(model)) {
-            return Calibration.of(text.content(), tokenizer.encode(text.content()), calibrationWindows, length);
+            return Calibration.ofHashed(text.sha256(), tokenizer.encode(text.content()), calibrationWindows, length);
         }
     }
 

@@ -20,7 +20,7 @@ import java.util.List;
 /// @param scheme what it holds
 record SchemeOptions(String format, QuantizationScheme scheme) {
     /// What one format or another holds.
-    private static final List<Integer> BITS = List.of(2, 3, 4, 8);
+    static final List<Integer> BITS = List.of(2, 3, 4, 8);
 
     /// Tried in this order when the user names none.
     private static final List<Integer> USUAL_GROUPS = List.of(128, 64, 32);

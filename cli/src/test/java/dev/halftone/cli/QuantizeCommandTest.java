@@ -6,12 +6,15 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.halftone.core.quantize.QuantizationReport;
 import dev.halftone.core.testing.Shared;
+import dev.halftone.eval.Text;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -53,6 +56,49 @@ class QuantizeCommandTest {
         assertTrue(text.contains("4.41 bits per quantized weight"), text);
         assertTrue(text.contains("28 of 28 linears restore"), text);
         assertTrue(text.endsWith("Wrote  " + out() + System.lineSeparator()), text);
+    }
+
+    @Test
+    void aDryRunPrintsThePlanAndWritesNothing() throws IOException {
+        Invocation run = Invocation.of("quantize", MODEL, out(), "--method", "rtn", "--dry-run");
+        assertEquals(0, run.status(), run.err());
+        List<String> words =
+                run.out().lines().map(line -> line.replaceAll(" .*", "")).toList();
+        assertEquals(List.of("Plan", "Method", "Memory", "Disk", "Time"), words, run.out());
+
+        JsonNode plan = Invocation.of(
+                        "quantize",
+                        MODEL,
+                        out(),
+                        "--calibration-windows",
+                        "2",
+                        "--dry-run",
+                        "--json",
+                        "--shard-size",
+                        "3MB")
+                .last();
+        assertEquals("plan", plan.path("event").asText());
+        assertTrue(plan.path("seconds").asDouble() > 0, plan.toString());
+        assertTrue(
+                plan.path("resident_bytes").asLong() > plan.path("memory_bytes").asLong());
+        // 2 windows of 1024 tokens of 256 float32 numbers, before and after a block, in the quantized model and the
+        // float one.
+        long progress = 2 * 2 * 2 * 1024 * 256 * 4;
+        assertTrue(plan.path("disk_bytes").asLong() > progress + 3_000_000, plan.toString());
+        assertTrue(plan.path("disk_bytes").asLong() < progress + 5_000_000, plan.toString());
+        try (var left = Files.list(folder)) {
+            assertEquals(List.of(), left.toList());
+        }
+    }
+
+    @Test
+    void aDryRunIsRefusedLikeTheRunItself() throws IOException {
+        Path taken = Files.createDirectory(folder.resolve("out"));
+        Files.writeString(taken.resolve("mine"), "");
+
+        Invocation run = Invocation.of("quantize", MODEL, out(), "--method", "rtn", "--dry-run");
+
+        assertEquals(9, run.status(), run.err());
     }
 
     @Test
@@ -210,7 +256,64 @@ class QuantizeCommandTest {
                 Invocation.of("quantize", MODEL, out(), "--calibration-windows", "1", "--calibration-length", "64");
         assertEquals(0, run.status(), run.err());
         assertTrue(run.err().contains("calibrating on the bundled stories"), run.err());
-        assertTrue(run.out().contains("Text   calibration.txt · 1 × 64 = 64 tokens of "), run.out());
+        assertTrue(run.out().contains("Text   calibration.txt · 1 × 64 = 64 of "), run.out());
+        assertTrue(run.out().contains(" dropped · sha256 "), run.out());
+    }
+
+    @Test
+    void takesTheBundledTextByName() throws IOException {
+        String[] few = {"--calibration-windows", "1", "--calibration-length", "64", "--json"};
+        List<String> words = new ArrayList<>(List.of("quantize", MODEL, out(), "--calibration", "stories"));
+        words.addAll(List.of(few));
+
+        Invocation run = Invocation.of(words.toArray(String[]::new));
+
+        assertEquals(0, run.status(), run.err());
+        assertEquals("", run.err());
+        JsonNode told = run.events().getFirst().path("calibration");
+        assertEquals("calibration.txt", told.path("text").asText());
+        assertEquals(64, told.path("used_tokens").asInt());
+        assertEquals(
+                told.path("text_tokens").asInt() - 64,
+                told.path("dropped_tokens").asInt());
+        // One text has one hash: the file's, in what is said and in what is written.
+        String hash = Text.read(Path.of(MODEL, "calibration.txt")).sha256();
+        assertEquals(hash, told.path("text_sha256").asText());
+        assertEquals(Optional.of(hash), QuantizationReport.calibrationText(folder.resolve("out")));
+    }
+
+    @Test
+    void calibratesOnDocumentsInLines() throws IOException {
+        Path lines = Files.createTempFile("documents", ".jsonl");
+        Files.writeString(lines, "{\"text\": \"Once upon a time there was a cat who liked to sing.\"}\n".repeat(30));
+        Invocation run = Invocation.of(
+                "quantize",
+                MODEL,
+                out(),
+                "--calibration",
+                lines.toString(),
+                "--calibration-windows",
+                "2",
+                "--calibration-length",
+                "64");
+        assertEquals(0, run.status(), run.err());
+        assertTrue(run.out().contains(".jsonl · 30 documents · 2 × 64 = 128 of "), run.out());
+
+        Files.writeString(lines, "{\"messages\": [{\"role\": \"user\", \"content\": \"Tell me.\"}]}\n".repeat(40));
+        Files.move(folder.resolve("out"), folder.resolve("kept"));
+        run = Invocation.of(
+                "quantize",
+                MODEL,
+                out(),
+                "--calibration",
+                lines.toString(),
+                "--calibration-windows",
+                "1",
+                "--calibration-length",
+                "64");
+        assertEquals(0, run.status(), run.err());
+        assertTrue(run.out().contains(".jsonl · 40 documents · 1 × 64 = 64 of "), run.out());
+        Files.delete(lines);
     }
 
     @Test
@@ -369,6 +472,8 @@ class QuantizeCommandTest {
                 "--method smoothquant --group-size 128|take --group-size -1, found --group-size 128",
                 "--method smoothquant --format gptq|take --format compressed-tensors, found --format gptq",
                 "--method smoothquant --asymmetric|without zero points, found --asymmetric",
+                "--method smoothquant --target-bpw 4|take weights of 8 bits everywhere, found --target-bpw 4.0",
+                "--method smoothquant --override down_proj=bits:4|the int-quantized format cannot hold 4-bit codes",
                 "--method smoothquant --activations sometimes|'sometimes' are unknown; known: per-token, per-tensor",
                 "--method smoothquant --activation-range mse|--activation-range is for the one scale",
                 "--method gptq --activation-range mse|--activation-range is for the one scale",

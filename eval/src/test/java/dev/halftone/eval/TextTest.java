@@ -52,14 +52,6 @@ class TextTest {
     }
 
     @Test
-    void joinsRowsForCalibrationOnlyInRawFiles() throws IOException {
-        Path raw = Files.writeString(directory.resolve("wiki.raw"), "a\nb\n");
-        Path plain = Files.writeString(directory.resolve("plain.txt"), "a\nb\n");
-        assertEquals("a\n\n\nb\n", Text.readCalibration(raw).content());
-        assertEquals("a\nb\n", Text.readCalibration(plain).content());
-    }
-
-    @Test
     void refusesBytesThatAreNotUtf8() throws IOException {
         Path file = Files.write(directory.resolve("latin1.txt"), new byte[] {'a', (byte) 0xE9, 'b'});
         HalftoneException fault = assertThrows(HalftoneException.class, () -> Text.read(file));

@@ -125,6 +125,11 @@ public final class CheckpointWriter implements AutoCloseable {
         return writer;
     }
 
+    /// @throws HalftoneException of kind OUTPUT_TAKEN if nothing can be published at `directory`
+    public static void requireUntaken(Path directory) throws IOException {
+        StagingDirectory.refuseTaken(directory.toAbsolutePath().normalize());
+    }
+
     /// Bytes of all files that [#create] with these arguments plans, headers included.
     public static long fileBytes(Collection<TensorSpec> specs, long maximumShardBytes) {
         return fileBytes(split(specs, maximumShardBytes));

@@ -84,7 +84,7 @@ final class StagingDirectory implements AutoCloseable {
         return staging;
     }
 
-    private static void refuseTaken(Path target) throws IOException {
+    static void refuseTaken(Path target) throws IOException {
         if (!Files.exists(target, LinkOption.NOFOLLOW_LINKS)) {
             return;
         }

@@ -17,7 +17,7 @@ public record Calibration(List<int[]> windows, Facts facts) {
     /// @param samples    number of windows
     /// @param length     tokens in each
     /// @param textTokens tokens that the text has
-    /// @param textSha256 of the text in UTF-8, in hexadecimal
+    /// @param textSha256 of the file that the text was read from, else of the text in UTF-8, in hexadecimal
     public record Facts(int samples, int length, int textTokens, String textSha256) {
         public long tokens() {
             return (long) samples * length;
@@ -42,6 +42,14 @@ public record Calibration(List<int[]> windows, Facts facts) {
     /// @param tokens the whole text encoded at once, without special tokens
     /// @throws HalftoneException of kind INPUT if the text is too short
     public static Calibration of(String text, int[] tokens, int samples, int length) {
+        return ofHashed(new Sha256().add(text.getBytes(StandardCharsets.UTF_8)).text(), tokens, samples, length);
+    }
+
+    /// As [#of], for a text that was read from a file, and perhaps joined from its parts: the file is what others can
+    /// compare.
+    ///
+    /// @param sha256 of the file's bytes, in hexadecimal
+    public static Calibration ofHashed(String sha256, int[] tokens, int samples, int length) {
         if (samples < 1 || length < 1) {
             throw new HalftoneException(
                     Kind.USAGE,
@@ -63,12 +71,6 @@ public record Calibration(List<int[]> windows, Facts facts) {
         List<int[]> windows = IntStream.range(0, samples)
                 .mapToObj(i -> Arrays.copyOfRange(tokens, i * length, (i + 1) * length))
                 .toList();
-        return new Calibration(
-                windows,
-                new Facts(
-                        samples,
-                        length,
-                        tokens.length,
-                        new Sha256().add(text.getBytes(StandardCharsets.UTF_8)).text()));
+        return new Calibration(windows, new Facts(samples, length, tokens.length, sha256));
     }
 }

@@ -56,6 +56,12 @@ record Fingerprint(SortedMap<String, String> parts) {
         parts.put("method", recipe.method());
         recipe.settings().forEach((name, value) -> parts.put(name, value.toString()));
         parts.put("scheme", recipe.scheme().toString());
+        Sha256 single = new Sha256();
+        for (LinearTask linear : plan.linears()) {
+            single.add(linear.name()).add(linear.scheme().toString());
+        }
+        plan.dense().forEach(single::add);
+        parts.put("schemes of single linears", single.text());
         parts.put("type of scales", recipe.scheme().scaleType().toString());
         parts.put("lowest zero point", Integer.toString(recipe.scheme().lowestZero()));
         parts.put("bytes in a file", Long.toString(plan.shardBytes()));

@@ -6,11 +6,13 @@ import dev.halftone.core.layout.LinearWeights;
 import dev.halftone.core.model.DecoderBlock;
 import dev.halftone.core.model.InputSite;
 import dev.halftone.core.model.LlamaConfig;
+import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.core.weight.Weight;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /// Lets the transforms of a recipe choose what to fold into a block, before any of its linears is quantized: the float
 /// block runs once over some of the calibration windows, and each transform looks at each site in turn. The windows
@@ -58,8 +60,12 @@ final class FoldSearch implements AutoCloseable {
                 Fold fold = Fold.of(site, config);
                 try (InputStatistics seen = InputStatistics.withDetails(fold.width(), probe.tokens(), backend)) {
                     probe.advance(block, site, seen, null, afterBatch);
-                    for (BlockTransform transform : recipe.transforms()) {
-                        apply(transform, fold, folded, seen);
+                    String first = DecoderBlock.prefix(layer) + site.linears().getFirst();
+                    Optional<QuantizationScheme> scheme = recipe.schemeOf(first);
+                    // What is not rounded needs no preparation; all linears of a site have one scheme.
+                    for (BlockTransform transform :
+                            scheme.isPresent() ? recipe.transforms() : List.<BlockTransform>of()) {
+                        apply(transform, fold, folded, seen, scheme.get());
                     }
                 }
                 if (site != InputSite.MLP_OUTPUT) {
@@ -75,13 +81,14 @@ final class FoldSearch implements AutoCloseable {
         }
     }
 
-    private void apply(BlockTransform transform, Fold fold, FoldedBlock folded, InputStatistics seen) {
+    private void apply(
+            BlockTransform transform, Fold fold, FoldedBlock folded, InputStatistics seen, QuantizationScheme scheme) {
         try (Arena arena = Arena.ofShared()) {
             List<Weight> readers = new ArrayList<>();
             for (String linear : fold.site().linears()) {
                 readers.add(folded.weight(linear, arena));
             }
-            float[] divisors = transform.divisors(fold, readers, seen, recipe.scheme(), backend);
+            float[] divisors = transform.divisors(fold, readers, seen, scheme, backend);
             if (divisors != null) {
                 seen.divide(folded.divide(fold, divisors));
             }

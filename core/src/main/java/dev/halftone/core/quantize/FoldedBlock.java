@@ -119,6 +119,25 @@ final class FoldedBlock implements AutoCloseable {
         return Collections.unmodifiableMap(replaced);
     }
 
+    /// Whether anything is folded into the weight of `linear`, one of a site's names.
+    boolean changes(String linear) {
+        return columns.containsKey(InputSite.of(linear)) || rows.containsKey(linear);
+    }
+
+    /// The folded weight of `linear` as the checkpoint would store it: rounded to the type that it has there. In memory
+    /// of `into` if anything was folded into it.
+    Tensor stored(String linear, Arena into) {
+        Tensor original = checkpoint.tensor(prefix + linear + ".weight");
+        return changes(linear)
+                ? Tensor.rounded(
+                        original.name(),
+                        original.type(),
+                        original.shape(),
+                        weight(linear, into).restore(),
+                        into)
+                : original;
+    }
+
     /// The folded weight of `linear`, one of a site's names: the checkpoint's own if nothing was folded into it,
     /// otherwise a float32 copy in memory of `arena`.
     Weight weight(String linear, Arena into) {

@@ -7,6 +7,7 @@ import dev.halftone.core.model.DecoderBlock;
 import dev.halftone.core.model.InputSite;
 import dev.halftone.core.tensor.Tensor;
 import dev.halftone.core.weight.ActivationScheme;
+import dev.halftone.core.weight.DenseWeight;
 import dev.halftone.core.weight.QuantizedWeight;
 import dev.halftone.core.weight.Weight;
 import java.io.IOException;
@@ -194,12 +195,28 @@ final class LayerLoop {
             if (twin != null && folded.divisors(site) != null) {
                 statistics.divideFloatInputs(folded.divisors(site));
             }
+            for (String linear : site.linears()) {
+                if (plan.dense().contains(DecoderBlock.prefix(layer) + linear)) {
+                    bindDense(linear, block, folded);
+                }
+            }
             for (LinearTask linear : plan.linears(layer, site)) {
                 try (Arena arena = Arena.ofShared()) {
                     Weight weight = folded.weight(linear.linear(), arena);
                     block.bind(linear.linear(), quantize(linear, weight, statistics, activations));
                 }
             }
+        }
+    }
+
+    /// A linear that stays in floating point, as it will be stored: what was folded into it is rounded to its type.
+    private void bindDense(String linear, DecoderBlock block, FoldedBlock folded) throws IOException {
+        try (Arena arena = Arena.ofShared()) {
+            Tensor stored = folded.stored(linear, arena);
+            if (folded.changes(linear)) {
+                output.replace(stored);
+            }
+            block.bind(linear, new DenseWeight(stored));
         }
     }
 
@@ -227,9 +244,8 @@ final class LayerLoop {
             throws IOException {
         requireNotCancelled.run();
         long begin = System.nanoTime();
-        Quantized quantized = plan.recipe()
-                .quantizer()
-                .quantize(linear.name(), weight, plan.recipe().scheme(), statistics, backend);
+        Quantized quantized =
+                plan.recipe().quantizer().quantize(linear.name(), weight, linear.scheme(), statistics, backend);
         LinearReport report = new LinearReport(
                 linear.name(),
                 linear.layer(),

@@ -6,59 +6,172 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.SequencedMap;
+import java.util.stream.Collectors;
 
-/// Memory that a run needs at its peak, in bytes by purpose, besides the mapped weight files, which the system drops
-/// as it likes. Does not depend on the number of layers.
+/// Memory that a run needs at its peak, in bytes by purpose. Does not depend on the number of layers.
 ///
-/// @param parts in the order in which they are explained
-public record MemoryEstimate(SequencedMap<String, Long> parts) {
+/// The model's files are mapped. The pages that were read count as resident memory of the process, but the system takes
+/// them back when something else needs the room; so they are told apart.
+///
+/// @param parts  what has to fit, in the order in which it is explained
+/// @param mapped pages of files that are resident besides, where there is room
+public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
+    /// Classes, compiled code, the compiler at work, threads: measured, see docs/performance.md.
+    private static final long RUNTIME = 100L << 20;
+
+    /// More of the same where the model is run.
+    private static final long FORWARD_RUNTIME = 30L << 20;
+
+    /// What the tokenizer takes for each byte of its file.
+    private static final long TOKENIZER = 12;
+
+    /// Rows whose errors the methods with feedback compare, as float32 once restored and once as a change.
+    private static final long COMPARED_ROWS = 512;
+
+    /// Columns that such a method works on at a time.
+    private static final long BLOCK = 128;
+
+    /// A collector of garbage lets the heap fill to so many times what lives in it.
+    private static final double SLACK = 2.5;
+
     public MemoryEstimate {
         parts = Collections.unmodifiableSequencedMap(new LinkedHashMap<>(parts));
     }
 
+    /// What has to fit.
     public long total() {
         return parts.values().stream().mapToLong(Long::longValue).sum();
     }
 
-    /// @param transformed whether the float block will be run as well, to choose what to fold into it
-    /// @param calibration what will be run through the model, or null for nothing
+    /// The largest resident memory that the system will show for the process, where there is room for all pages.
+    public long resident() {
+        return total() + mapped;
+    }
+
+    /// @param linears      of the model
+    /// @param calibration  what will be run through the model, or null for nothing
+    /// @param sourceBytes  of the model's files
+    /// @param writtenBytes of the output's files, which are read back
+    /// @param heap         that the virtual machine has taken already
+    /// @param tokenizerBytes of the tokenizer's file
     static MemoryEstimate of(
             LlamaConfig config,
             List<LinearTask> linears,
-            QuantizationScheme scheme,
-            boolean transformed,
-            Calibration.Facts calibration) {
+            Recipe recipe,
+            Calibration.Facts calibration,
+            long sourceBytes,
+            long writtenBytes,
+            long heap,
+            long tokenizerBytes) {
         SequencedMap<String, Long> parts = new LinkedHashMap<>();
+        int bits = linears.stream()
+                .mapToInt(linear -> linear.scheme().bits())
+                .max()
+                .orElseThrow();
         if (calibration != null) {
-            int widest = CalibrationSamples.widest(config);
-            long rows = (long) CalibrationSamples.windowsAtOnce(calibration) * calibration.length();
-            int queries = config.heads() * config.headSize();
-            int keysAndValues = 2 * config.kvHeads() * config.headSize();
-            parts.put("calibration activations", 4 * calibration.tokens() * (config.hidden() + widest));
-            long pass = 4
-                    * rows
-                    * (widest + 2L * config.hidden() + 2L * queries + 2L * keysAndValues + 2L * config.intermediate());
-            parts.put("forward pass", pass);
-            long block = linears.stream()
-                    .filter(linear -> linear.layer() == 0)
-                    .mapToLong(LinearTask::parameters)
-                    .sum();
-            parts.put("quantized block", scheme.bits() <= 4 ? block / 2 : block);
-            if (transformed) {
-                long tokens = FoldSearch.probed(calibration).tokens();
-                // A second set of samples and scratch, the float block, and in float32 the linears of one site.
-                parts.put("float block", pass + 4 * tokens * (config.hidden() + widest) + 6 * block);
+            parts.put("calibration activations", samples(config, calibration));
+            long forward = forward(config, calibration);
+            long block = block(linears);
+            if (!recipe.transforms().isEmpty()) {
+                Calibration.Facts probed = FoldSearch.probed(calibration);
+                forward += forward(config, probed) + samples(config, probed);
+                // The float block, and in float32 the linears of one site.
+                block += 6 * parameters(linears);
             }
-            long square = linears.stream()
-                    .mapToLong(linear -> (long) linear.inputs() * linear.inputs())
-                    .max()
-                    .orElse(0);
-            parts.put("moments and their factor", 2 * 4 * square);
+            if (recipe.needsFloatTwin()) {
+                forward += forward(config, calibration) + samples(config, calibration);
+                block += 2 * parameters(linears);
+            }
+            parts.put("forward pass", forward);
+            parts.put("block", block);
+            // A slab of inputs packed for the product, and a strip of the factor.
+            parts.put(
+                    "moments, factor and working copy",
+                    moments(linears, recipe.needsFloatTwin()) + 4 * (384 + BLOCK) * widest(linears));
         }
-        // Codes, twice the packed form, and for methods with feedback a working copy in float32.
-        double bytesPerWeight = 1 + 2 * scheme.bits() / 8.0 + (calibration == null ? 0 : 4);
-        long largest = linears.stream().mapToLong(LinearTask::parameters).max().orElse(0);
-        parts.put("largest linear", (long) (bytesPerWeight * largest));
-        return new MemoryEstimate(parts);
+        // Packed by the layout, in the file's form and on its way there.
+        parts.put("packing", 2 * bits * largest(linears) / 8);
+        long codes = largest(linears);
+        long arrays = calibration == null ? 0 : 8 * COMPARED_ROWS * widest(linears) + 4 * BLOCK * tallest(linears);
+        parts.put("Java heap", Math.max(heap, (long) (SLACK * (codes + arrays))));
+        long ofLoop = calibration == null
+                ? 0
+                : parts.values().stream().mapToLong(Long::longValue).sum() - parts.get("Java heap");
+        parts.put("Java itself", RUNTIME + (calibration == null ? 0 : FORWARD_RUNTIME + TOKENIZER * tokenizerBytes));
+        // The output is read back when the calibration is done with.
+        return new MemoryEstimate(parts, sourceBytes + Math.max(0, writtenBytes - ofLoop));
+    }
+
+    /// Hidden states, and inputs of the widest site.
+    private static long samples(LlamaConfig config, Calibration.Facts calibration) {
+        return Float.BYTES * calibration.tokens() * (config.hidden() + CalibrationSamples.widest(config));
+    }
+
+    private static long forward(LlamaConfig config, Calibration.Facts calibration) {
+        long rows = (long) CalibrationSamples.windowsAtOnce(calibration) * calibration.length();
+        long queries = (long) config.heads() * config.headSize();
+        long keys = (long) config.kvHeads() * config.headSize();
+        long columns = CalibrationSamples.widest(config)
+                + 2L * config.hidden()
+                + 2 * queries
+                // New keys and values, and those in the cache.
+                + 4 * keys
+                + 2L * config.intermediate()
+                + config.headSize();
+        return Float.BYTES * rows * columns;
+    }
+
+    /// Of the largest block: quantized, with a factor for each group and, unless all are alike, a centre.
+    private static long block(List<LinearTask> linears) {
+        return linears.stream()
+                .collect(Collectors.groupingBy(LinearTask::layer, Collectors.summingLong(MemoryEstimate::bound)))
+                .values()
+                .stream()
+                .mapToLong(Long::longValue)
+                .max()
+                .orElseThrow();
+    }
+
+    private static long bound(LinearTask linear) {
+        QuantizationScheme scheme = linear.scheme();
+        long codes = scheme.bits() <= 4 ? linear.parameters() / 2 : linear.parameters();
+        long cells = (long) linear.outputs() * scheme.groups(linear.inputs());
+        return codes + Float.BYTES * cells * (scheme.symmetric() ? 1 : 2);
+    }
+
+    private static long parameters(List<LinearTask> linears) {
+        return linears.stream()
+                .collect(Collectors.groupingBy(LinearTask::layer, Collectors.summingLong(LinearTask::parameters)))
+                .values()
+                .stream()
+                .mapToLong(Long::longValue)
+                .max()
+                .orElseThrow();
+    }
+
+    /// The site at which moments, their factor and a float32 copy of the weight are largest together. A float twin
+    /// adds the drift, what it shifts the weight by, their product on the way, and another copy of the weight.
+    private static long moments(List<LinearTask> linears, boolean twin) {
+        int squares = twin ? 5 : 2;
+        int copies = twin ? 4 : 1;
+        return linears.stream()
+                .mapToLong(linear -> Float.BYTES
+                        * (squares * (long) linear.inputs() * linear.inputs()
+                                + copies * linear.parameters()
+                                + BLOCK * linear.outputs()))
+                .max()
+                .orElse(0);
+    }
+
+    private static long largest(List<LinearTask> linears) {
+        return linears.stream().mapToLong(LinearTask::parameters).max().orElse(0);
+    }
+
+    private static long widest(List<LinearTask> linears) {
+        return linears.stream().mapToLong(LinearTask::inputs).max().orElse(0);
+    }
+
+    private static long tallest(List<LinearTask> linears) {
+        return linears.stream().mapToLong(LinearTask::outputs).max().orElse(0);
     }
 }

@@ -8,6 +8,9 @@ public interface QuantizationListener {
     /// Everything that can be checked before work begins has been.
     default void planned(QuantizationPlan plan) {}
 
+    /// The model was read, every number of it is finite, and work begins.
+    default void started() {}
+
     /// An interrupted run had come so far, and this one goes on from there. Not called if there was none.
     default void resumed(Resumption resumption) {}
 

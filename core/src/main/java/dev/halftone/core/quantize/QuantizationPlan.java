@@ -7,18 +7,23 @@ import dev.halftone.core.checkpoint.CheckpointWriter;
 import dev.halftone.core.checkpoint.MalformedCheckpointException;
 import dev.halftone.core.checkpoint.TensorSpec;
 import dev.halftone.core.layout.LinearWeights;
+import dev.halftone.core.model.DecoderBlock;
 import dev.halftone.core.model.InputSite;
 import dev.halftone.core.model.LlamaConfig;
 import dev.halftone.core.tensor.Shape;
 import dev.halftone.core.tensor.Tensor;
 import dev.halftone.core.weight.QuantizationScheme;
 import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /// All that a run knows before it begins. Making one is checking that the run can succeed.
 ///
@@ -27,6 +32,7 @@ import java.util.stream.IntStream;
 /// @param recipe       how it is to be quantized
 /// @param calibration  what the method will be shown, or null if it needs nothing
 /// @param linears      in the order of work: block by block, and inside a block in the order in which data flow
+/// @param dense        full names of the linears that stay in floating point, in the same order
 /// @param specs        of every tensor of the output
 /// @param shardBytes   of tensors in one file of the output at most
 /// @param parameters   numbers in the source
@@ -40,6 +46,7 @@ public record QuantizationPlan(
         Recipe recipe,
         Calibration.Facts calibration,
         List<LinearTask> linears,
+        List<String> dense,
         List<TensorSpec> specs,
         long shardBytes,
         long parameters,
@@ -49,6 +56,7 @@ public record QuantizationPlan(
         MemoryEstimate memory) {
     public QuantizationPlan {
         linears = List.copyOf(linears);
+        dense = List.copyOf(dense);
         specs = List.copyOf(specs);
     }
 
@@ -97,11 +105,29 @@ public record QuantizationPlan(
         requireDense(checkpoint, weights);
         LlamaConfig config = LlamaConfig.of(
                 checkpoint.config(), checkpoint.json("generation_config.json").orElse(null));
-        List<LinearTask> linears = linears(config);
+        List<LinearTask> linears = new ArrayList<>();
+        List<String> dense = new ArrayList<>();
+        requireMatches(recipe.overrides(), config);
+        for (int layer = 0; layer < config.layers(); layer++) {
+            for (InputSite site : InputSite.values()) {
+                addTasks(layer, site, config, recipe, linears, dense);
+            }
+        }
+        if (linears.isEmpty()) {
+            throw new HalftoneException(
+                    Kind.USAGE,
+                    "nothing is left to quantize",
+                    "the overrides leave every linear in floating point",
+                    "fewer overrides");
+        }
         for (LinearTask linear : linears) {
             requireShape(checkpoint, linear);
         }
-        requireDivisible(linears, recipe.scheme());
+        for (LinearTask linear : linears) {
+            requireDivisible(linear, linears);
+        }
+        // Whether the format can say all this, before any work.
+        recipe.layout().config(recipe.scheme(), "", Map.of(), dense, exceptions(linears, recipe));
         Calibration shown = recipe.needsCalibration() ? calibration : null;
         if (shown != null) {
             requireFitting(shown, config);
@@ -110,7 +136,8 @@ public record QuantizationPlan(
         for (LinearTask linear : linears) {
             packed.put(
                     linear.name() + ".weight",
-                    recipe.layout().specs(linear.name(), linear.outputs(), linear.inputs(), recipe.scheme()));
+                    recipe.layoutOf(linear.scheme())
+                            .specs(linear.name(), linear.outputs(), linear.inputs(), linear.scheme()));
         }
         List<TensorSpec> specs = new ArrayList<>();
         for (Tensor tensor : checkpoint.tensors().values()) {
@@ -121,21 +148,25 @@ public record QuantizationPlan(
                 specs.addAll(replaced);
             }
         }
+        long sourceBytes = checkpoint.tensors().values().stream()
+                .mapToLong(tensor -> tensor.data().byteSize())
+                .sum();
+        long writtenBytes = specs.stream().mapToLong(TensorSpec::bytes).sum();
+        Calibration.Facts facts = shown == null ? null : shown.facts();
         return new QuantizationPlan(
                 checkpoint.directory().toRealPath().getFileName().toString(),
                 config,
                 recipe,
-                shown == null ? null : shown.facts(),
+                facts,
                 linears,
+                dense,
                 specs,
                 shardBytes,
                 checkpoint.tensors().values().stream()
                         .mapToLong(Tensor::elements)
                         .sum(),
-                checkpoint.tensors().values().stream()
-                        .mapToLong(tensor -> tensor.data().byteSize())
-                        .sum(),
-                specs.stream().mapToLong(TensorSpec::bytes).sum(),
+                sourceBytes,
+                writtenBytes,
                 packed.values().stream()
                         .flatMap(List::stream)
                         .mapToLong(TensorSpec::bytes)
@@ -143,9 +174,17 @@ public record QuantizationPlan(
                 MemoryEstimate.of(
                         config,
                         linears,
-                        recipe.scheme(),
-                        !recipe.transforms().isEmpty(),
-                        shown == null ? null : shown.facts()));
+                        recipe,
+                        facts,
+                        sourceBytes,
+                        writtenBytes,
+                        Runtime.getRuntime().totalMemory(),
+                        tokenizerBytes(checkpoint)));
+    }
+
+    private static long tokenizerBytes(Checkpoint checkpoint) throws IOException {
+        Path file = checkpoint.directory().resolve("tokenizer.json");
+        return Files.isRegularFile(file) ? Files.size(file) : 0;
     }
 
     private static void requireDense(Checkpoint checkpoint, LinearWeights weights) {
@@ -158,16 +197,69 @@ public record QuantizationPlan(
         }
     }
 
-    private static List<LinearTask> linears(LlamaConfig config) {
-        List<LinearTask> linears = new ArrayList<>();
-        for (int layer = 0; layer < config.layers(); layer++) {
-            for (InputSite site : InputSite.values()) {
-                for (String name : site.linears()) {
-                    linears.add(new LinearTask(layer, site, name, site.outputs(name, config), site.width(config)));
-                }
+    /// The linears whose scheme is not the recipe's.
+    Map<String, QuantizationScheme> exceptions() {
+        return exceptions(linears, recipe);
+    }
+
+    private static Map<String, QuantizationScheme> exceptions(List<LinearTask> linears, Recipe recipe) {
+        Map<String, QuantizationScheme> exceptions = new LinkedHashMap<>();
+        for (LinearTask linear : linears) {
+            if (!linear.scheme().equals(recipe.scheme())) {
+                exceptions.put(linear.name(), linear.scheme());
             }
         }
-        return linears;
+        return exceptions;
+    }
+
+    /// The linears of one site. Runtimes stack them into one product, and so they must be stored alike.
+    private static void addTasks(
+            int layer,
+            InputSite site,
+            LlamaConfig config,
+            Recipe recipe,
+            List<LinearTask> linears,
+            List<String> dense) {
+        String first = DecoderBlock.prefix(layer) + site.linears().getFirst();
+        Optional<QuantizationScheme> scheme = recipe.schemeOf(first);
+        for (String linear : site.linears()) {
+            String name = DecoderBlock.prefix(layer) + linear;
+            Optional<QuantizationScheme> own = recipe.schemeOf(name);
+            if (!own.equals(scheme)) {
+                throw new HalftoneException(
+                        Kind.USAGE,
+                        "'" + first + "' and '" + name + "' read the same input and would be stored differently",
+                        words(scheme) + " and " + words(own) + "; runtimes stack them into one matrix",
+                        "an override that matches " + String.join(", ", site.linears()) + " alike");
+            }
+            own.ifPresentOrElse(
+                    found -> linears.add(new LinearTask(
+                            layer, site, linear, site.outputs(linear, config), site.width(config), found)),
+                    () -> dense.add(name));
+        }
+    }
+
+    private static String words(Optional<QuantizationScheme> scheme) {
+        return scheme.map(QuantizationScheme::toString).orElse("floating point");
+    }
+
+    private static void requireMatches(List<SchemeOverride> overrides, LlamaConfig config) {
+        for (SchemeOverride override : overrides) {
+            boolean matches = IntStream.range(0, config.layers())
+                    .mapToObj(DecoderBlock::prefix)
+                    .flatMap(prefix -> Stream.of(InputSite.values())
+                            .flatMap(site -> site.linears().stream())
+                            .map(linear -> prefix + linear))
+                    .anyMatch(override::matches);
+            if (!matches) {
+                throw new HalftoneException(
+                        Kind.USAGE,
+                        "override '" + override + "' matches no linear of this model",
+                        "its linears have names such as " + DecoderBlock.prefix(0) + "self_attn.q_proj and "
+                                + DecoderBlock.prefix(config.layers() - 1) + "mlp.down_proj",
+                        "another regular expression");
+            }
+        }
     }
 
     private static void requireShape(Checkpoint checkpoint, LinearTask linear) {
@@ -183,31 +275,26 @@ public record QuantizationPlan(
         }
     }
 
-    private static void requireDivisible(List<LinearTask> linears, QuantizationScheme scheme) {
-        int groupSize = scheme.groupSize();
-        if (groupSize == QuantizationScheme.PER_CHANNEL) {
-            return;
-        }
-        for (LinearTask linear : linears) {
-            if (linear.inputs() % groupSize != 0) {
-                int common = linears.stream().mapToInt(LinearTask::inputs).reduce(0, QuantizationPlan::greatestDivisor);
-                // Smaller groups store more scale than code.
-                List<Integer> fitting = IntStream.rangeClosed(16, common)
-                        .filter(size -> size % 16 == 0 && common % size == 0)
-                        .boxed()
-                        .toList();
-                int nearest = fitting.stream()
-                        .filter(size -> size <= groupSize)
-                        .reduce((small, large) -> large)
-                        .orElse(QuantizationScheme.PER_CHANNEL);
-                throw new HalftoneException(
-                        Kind.USAGE,
-                        linear.name() + ": " + linear.inputs() + " inputs are no multiple of group size " + groupSize,
-                        "group sizes that fit every linear of this model: "
-                                + fitting.stream().map(size -> size + ", ").collect(Collectors.joining())
-                                + "-1 (per channel)",
-                        "group size " + nearest);
-            }
+    private static void requireDivisible(LinearTask linear, List<LinearTask> linears) {
+        int groupSize = linear.scheme().groupSize();
+        if (groupSize != QuantizationScheme.PER_CHANNEL && linear.inputs() % groupSize != 0) {
+            int common = linears.stream().mapToInt(LinearTask::inputs).reduce(0, QuantizationPlan::greatestDivisor);
+            // Smaller groups store more scale than code.
+            List<Integer> fitting = IntStream.rangeClosed(16, common)
+                    .filter(size -> size % 16 == 0 && common % size == 0)
+                    .boxed()
+                    .toList();
+            int nearest = fitting.stream()
+                    .filter(size -> size <= groupSize)
+                    .reduce((small, large) -> large)
+                    .orElse(QuantizationScheme.PER_CHANNEL);
+            throw new HalftoneException(
+                    Kind.USAGE,
+                    linear.name() + ": " + linear.inputs() + " inputs are no multiple of group size " + groupSize,
+                    "group sizes that fit every linear of this model: "
+                            + fitting.stream().map(size -> size + ", ").collect(Collectors.joining())
+                            + "-1 (per channel)",
+                    "group size " + nearest);
         }
     }
 

@@ -1,8 +1,15 @@
 package dev.halftone.core.quantize;
 
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.halftone.core.weight.QuantizationScheme;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Optional;
 import java.util.SortedMap;
 
 /// What a run did.
@@ -45,8 +52,29 @@ public record QuantizationReport(
         int verified,
         String backend,
         double seconds) {
+    /// Where a run leaves its report, without times, in the directory that it makes.
+    public static final String FILE = "halftone.json";
+
     public QuantizationReport {
         linears = List.copyOf(linears);
+    }
+
+    /// Hash of the text that the model in `directory` was calibrated on; empty if no report there tells of one.
+    public static Optional<String> calibrationText(Path directory) throws IOException {
+        Path file = directory.resolve(FILE);
+        if (!Files.isRegularFile(file)) {
+            return Optional.empty();
+        }
+        try {
+            JsonNode hash = new ObjectMapper()
+                    .readTree(Files.readAllBytes(file))
+                    .path("calibration")
+                    .path("textSha256");
+            return Optional.ofNullable(hash.textValue());
+        } catch (JsonProcessingException e) {
+            // Somebody else's file of this name.
+            return Optional.empty();
+        }
     }
 
     /// Mean of the linears' relative errors.

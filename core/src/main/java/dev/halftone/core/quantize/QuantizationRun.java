@@ -1,7 +1,9 @@
 package dev.halftone.core.quantize;
 
 import dev.halftone.core.HalftoneException;
+import dev.halftone.core.HalftoneException.Kind;
 import dev.halftone.core.checkpoint.Checkpoint;
+import dev.halftone.core.checkpoint.CheckpointWriter;
 import dev.halftone.core.compute.Backend;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -62,6 +64,16 @@ public final class QuantizationRun {
         cancelled = true;
     }
 
+    /// What [#run] would do. Looks at headers only, and writes nothing.
+    ///
+    /// @throws HalftoneException if it cannot begin: model, recipe, calibration or target do not allow it
+    public QuantizationPlan plan() throws IOException {
+        CheckpointWriter.requireUntaken(target);
+        try (Checkpoint checkpoint = Checkpoint.open(source)) {
+            return QuantizationPlan.of(checkpoint, recipe, calibration, options.shardBytes());
+        }
+    }
+
     /// Does it all.
     ///
     /// @throws HalftoneException     if model, recipe, calibration, disk or numbers do not allow it; what can be
@@ -76,12 +88,13 @@ public final class QuantizationRun {
                 Fingerprint fingerprint = Fingerprint.of(checkpoint, plan, calibration, backend, () -> cancelled);
                 requireNotCancelled();
                 Resumption resumption = output.begin(fingerprint);
+                listener.started();
                 if (resumption.blocks() > 0) {
                     listener.resumed(resumption);
                 }
                 LayerLoop loop =
                         new LayerLoop(checkpoint, plan, backend, output, listener, this::requireNotCancelled, begin);
-                List<LinearReport> linears = loop.run(calibration, resumption);
+                List<LinearReport> linears = run(loop, resumption, output);
                 output.copyTensors();
                 output.writeFiles(TOOL, report(plan, linears, 0, 0));
                 requireNotCancelled();
@@ -92,6 +105,18 @@ public final class QuantizationRun {
                 listener.finished(report);
                 return report;
             }
+        }
+    }
+
+    private List<LinearReport> run(LayerLoop loop, Resumption resumption, QuantizedOutput output) throws IOException {
+        try {
+            return loop.run(calibration, resumption);
+        } catch (HalftoneException e) {
+            // The same numbers would fail again, and other settings could not go on from here.
+            if (e.kind() == Kind.NUMERICS) {
+                output.discard();
+            }
+            throw e;
         }
     }
 

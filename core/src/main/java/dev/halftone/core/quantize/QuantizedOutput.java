@@ -30,8 +30,7 @@ import java.util.stream.Stream;
 
 /// The output of a run: packed linears as they are done, then everything else, then a look at what was really written.
 final class QuantizedOutput implements AutoCloseable {
-    private static final String REPORT = "halftone.json";
-    private static final Set<String> REWRITTEN = Set.of("config.json", "quantize_config.json", REPORT);
+    private static final Set<String> REWRITTEN = Set.of("config.json", "quantize_config.json", QuantizationReport.FILE);
     /// Other forms of the weights, which would contradict the ones written.
     private static final List<String> WEIGHTS = List.of(
             ".safetensors", ".index.json", ".bin", ".pt", ".pth", ".ckpt", ".pkl", ".gguf", ".onnx", ".h5", ".msgpack");
@@ -164,7 +163,7 @@ final class QuantizedOutput implements AutoCloseable {
     void write(LinearTask linear, QuantizedWeight weight) throws IOException {
         digests.put(linear.name(), RestoredDigest.of(weight));
         try (Arena arena = Arena.ofConfined()) {
-            for (Tensor tensor : plan.recipe().layout().pack(linear.name(), weight, arena)) {
+            for (Tensor tensor : plan.recipe().layoutOf(linear.scheme()).pack(linear.name(), weight, arena)) {
                 writer.write(tensor);
             }
         }
@@ -195,6 +194,8 @@ final class QuantizedOutput implements AutoCloseable {
     void writeFiles(String tool, QuantizationReport report) throws IOException {
         Recipe recipe = plan.recipe();
         SortedMap<String, Object> meta = new TreeMap<>(recipe.settings());
+        // The section says itself what is otherwise.
+        meta.remove(Recipe.OVERRIDES);
         meta.put("algorithm", recipe.method());
         if (plan.calibration() != null) {
             meta.put("true_sequential", true);
@@ -202,7 +203,7 @@ final class QuantizedOutput implements AutoCloseable {
             meta.put("calibration_length", plan.calibration().length());
             meta.put("calibration_sha256", plan.calibration().textSha256());
         }
-        ObjectNode section = recipe.layout().config(recipe.scheme(), tool, meta, List.of());
+        ObjectNode section = recipe.layout().config(recipe.scheme(), tool, meta, plan.dense(), plan.exceptions());
         ObjectNode config = source.config();
         config.set("quantization_config", section);
         writer.writeJson("config.json", config);
@@ -210,7 +211,7 @@ final class QuantizedOutput implements AutoCloseable {
         if (sectionFile.isPresent()) {
             writer.writeJson(sectionFile.get(), section);
         }
-        writer.writeJson(REPORT, reproducible(report));
+        writer.writeJson(QuantizationReport.FILE, reproducible(report));
         List<Path> files;
         try (Stream<Path> listed = Files.list(source.directory())) {
             files = listed.filter(Files::isRegularFile)
@@ -292,6 +293,11 @@ final class QuantizedOutput implements AutoCloseable {
                 "'" + tensor + "' was read back with other numbers than were written",
                 "nothing was published",
                 "check the disk and the memory of this machine, and run again");
+    }
+
+    /// Leaves nothing of this run, nor anything to go on with.
+    void discard() throws IOException {
+        writer.discard();
     }
 
     /// Moves the output into its place.

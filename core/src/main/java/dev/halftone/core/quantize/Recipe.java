@@ -1,35 +1,54 @@
 package dev.halftone.core.quantize;
 
 import dev.halftone.core.layout.PackedLayout;
+import dev.halftone.core.layout.PackedLayouts;
 import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.QuantizationScheme;
 import java.util.List;
 import java.util.Locale;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
-/// How a model is to be quantized. Every linear of the decoder blocks is; embedding, head, norms and biases are not.
+/// How a model is to be quantized. Every linear of the decoder blocks is, unless an override leaves it out; embedding,
+/// head, norms and biases are not.
 ///
 /// @param transforms rewrite each block before its weights are rounded, in this order
 /// @param quantizer  finds the codes
 /// @param scheme     bits, groups and range of the codes
+/// @param overrides  linears with other schemes; the first that matches counts
 /// @param layout     how they are stored
 /// @param inputs     how the inputs of every linear are rounded when the written model runs
 public record Recipe(
         List<BlockTransform> transforms,
         WeightQuantizer quantizer,
         QuantizationScheme scheme,
+        List<SchemeOverride> overrides,
         PackedLayout layout,
         InputRounding inputs) {
+    /// Under which [#settings] tells of overrides.
+    public static final String OVERRIDES = "overrides";
+
     public Recipe {
+        overrides = List.copyOf(overrides);
         transforms = List.copyOf(transforms);
         Objects.requireNonNull(quantizer);
         Objects.requireNonNull(scheme);
         Objects.requireNonNull(layout);
         Objects.requireNonNull(inputs);
+    }
+
+    /// Every linear in one scheme.
+    public Recipe(
+            List<BlockTransform> transforms,
+            WeightQuantizer quantizer,
+            QuantizationScheme scheme,
+            PackedLayout layout,
+            InputRounding inputs) {
+        this(transforms, quantizer, scheme, List.of(), layout, inputs);
     }
 
     /// For inputs that stay in floating point.
@@ -38,12 +57,33 @@ public record Recipe(
             WeightQuantizer quantizer,
             QuantizationScheme scheme,
             PackedLayout layout) {
-        this(transforms, quantizer, scheme, layout, InputRounding.NONE);
+        this(transforms, quantizer, scheme, List.of(), layout, InputRounding.NONE);
     }
 
     /// A quantizer alone.
     public Recipe(WeightQuantizer quantizer, QuantizationScheme scheme, PackedLayout layout) {
         this(List.of(), quantizer, scheme, layout);
+    }
+
+    /// The same, but for some linears.
+    public Recipe withOverrides(List<SchemeOverride> some) {
+        return new Recipe(transforms, quantizer, scheme, some, layout, inputs);
+    }
+
+    /// The scheme of a linear; empty if it stays in floating point.
+    ///
+    /// @param linear full name
+    public Optional<QuantizationScheme> schemeOf(String linear) {
+        return overrides.stream()
+                .filter(override -> override.matches(linear))
+                .findFirst()
+                .map(override -> override.apply(scheme))
+                .orElse(Optional.of(scheme));
+    }
+
+    /// The layout as it stores a linear of `own` scheme.
+    PackedLayout layoutOf(QuantizationScheme own) {
+        return own.equals(scheme) ? layout : PackedLayouts.of(layout.name(), own, inputs.kind());
     }
 
     /// Whether the model must be run over a text.
@@ -71,6 +111,10 @@ public record Recipe(
                     .settings()
                     .forEach((name, value) ->
                             settings.put(settings.containsKey(name) ? transform.name() + "_" + name : name, value));
+        }
+        if (!overrides.isEmpty()) {
+            settings.put(
+                    OVERRIDES, overrides.stream().map(SchemeOverride::toString).collect(Collectors.joining(" ")));
         }
         if (inputs.kind() != ActivationScheme.Kind.NONE) {
             settings.put("activations", spelled(inputs.kind()));

@@ -36,6 +36,12 @@ class CalibrationTest {
     }
 
     @Test
+    void isNamedByTheHashOfTheFileThatItCameFrom() {
+        assertEquals(
+                "c0ffee", Calibration.ofHashed("c0ffee", TOKENS, 2, 4).facts().textSha256());
+    }
+
+    @Test
     void tellsHowManyWindowsATextThatIsTooShortHas() {
         HalftoneException refusal = assertThrows(HalftoneException.class, () -> Calibration.of("abc", TOKENS, 3, 4));
 

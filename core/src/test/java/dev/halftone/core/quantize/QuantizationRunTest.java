@@ -35,6 +35,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.concurrent.CancellationException;
@@ -429,10 +430,21 @@ class QuantizationRunTest {
             }
         }
 
-        assertEquals(estimates.get(0), estimates.get(1));
+        // The pages of a deeper model's files are more, and the heap is as large as it happens to be.
+        List<Map<String, Long>> parts = new ArrayList<>();
+        for (MemoryEstimate estimate : estimates) {
+            parts.add(new TreeMap<>(estimate.parts()));
+            parts.getLast().remove("Java heap");
+            assertEquals(estimate.total() + estimate.mapped(), estimate.resident());
+        }
+        assertEquals(parts.get(0), parts.get(1));
+        assertTrue(estimates.get(0).mapped() < estimates.get(1).mapped());
         // 64 tokens of 64 hidden and at most 96 input columns in float32.
         assertEquals(4 * 64 * (64 + 96), estimates.get(0).parts().get("calibration activations"));
-        assertEquals(2 * 4 * 96 * 96, estimates.get(0).parts().get("moments and their factor"));
+        // Moments and factor of 96 columns, the weight [64, 96] and a block of its errors, a slab and a strip.
+        assertEquals(
+                4 * (2 * 96 * 96 + 64 * 96 + 64 * 128 + (384 + 128) * 96),
+                estimates.get(0).parts().get("moments, factor and working copy"));
         assertTrue(estimates.get(0).total() > 0);
     }
 

@@ -54,6 +54,10 @@ final class ManyRows implements AutoCloseable {
         if (mode != ProductMode.VECTOR) {
             try {
                 take(opener.open(pool.threads()), mode == ProductMode.ONEDNN ? Numbers.FLOAT32 : Numbers.BFLOAT16);
+                if (!panelProduct.takes(numbers)) {
+                    panelProduct.close();
+                    throw new OneDnnUnavailable("it has no kernel for " + numbers.word() + " on this processor");
+                }
             } catch (OneDnnUnavailable problem) {
                 throw new HalftoneException(
                         Kind.RESOURCES,
@@ -132,9 +136,7 @@ final class ManyRows implements AutoCloseable {
         if (!decided) {
             return "vector kernels, float32 (never " + WORTH_MEASURING + " rows at a time: nothing to choose)";
         }
-        String who = numbers == null
-                ? "vector kernels, float32"
-                : panelProduct.name() + (numbers == Numbers.FLOAT32 ? ", float32" : ", bfloat16");
+        String who = numbers == null ? "vector kernels, float32" : panelProduct.name() + ", " + numbers.word();
         if (multipliedIntegers) {
             who += ", integers by " + panelProduct.name();
         }

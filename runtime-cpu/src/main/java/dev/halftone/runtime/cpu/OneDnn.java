@@ -7,34 +7,34 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
+import java.util.Locale;
 import java.util.Map;
 
 /// Matrix products of oneDNN, each computed by one thread alone: the caller's pool stays the only one. A product is
-/// described once, by [#multiplyFloat32], [#multiplyBFloat16] or [#multiplyInt8], and then run by any worker on any
+/// described once, by [#multiplyFloat32], [#multiplyBFloat16] or [#multiplyUnsigned8], and then run by any worker on
+/// any
 /// addresses.
 ///
 /// Describing is for one thread at a time, and not while products run.
 final class OneDnn implements AutoCloseable {
-    /// What is multiplied into what. Where the right-hand side lies in blocks of [#BLOCK] columns, one block
-    /// follows another, the last one padded; a block holds, for every `together` neighbouring rows, the words of
-    /// its columns.
+    /// What is multiplied into what. The right-hand side lies in blocks of [#BLOCK] columns, one block after
+    /// another, the last one padded; a block holds, for every `together` neighbouring rows, the words of its
+    /// columns.
     enum Numbers {
         /// Block `[k][64]`.
         FLOAT32(Types.FLOAT32, Types.FLOAT32, Types.FLOAT32, Types.FLOAT32, Types.BLOCKS),
         /// Block `[k / 2][64][2]`; both sides are bfloat16, the sums float32.
         BFLOAT16(Types.BFLOAT16, Types.BFLOAT16, Types.FLOAT32, Types.FLOAT32, Types.BLOCKS_OF_PAIRS),
-        /// Block `[k / 4][64][4]`; the left side is unsigned bytes, the right side signed ones, sums and addends are
-        /// exact in 32 bits where the processor adds such products itself.
-        UNSIGNED8(Types.UNSIGNED8, Types.SIGNED8, Types.INT32, Types.INT32, Types.BLOCKS_OF_FOURS),
-        /// Not in blocks, but one column after another: `[column][k]`, as codes lie. Both sides are signed bytes, the
-        /// sums exact in 32 bits, without addends.
-        INT8(Types.SIGNED8, Types.SIGNED8, Types.INT32, 0, 0);
+        /// Block `[k / 4][64][4]`; the left side is unsigned bytes, the right side signed ones, the sums
+        /// 32-bit integers. Signed by signed bytes, and addends, are not here because the library adds what
+        /// they need in float32.
+        UNSIGNED8(Types.UNSIGNED8, Types.SIGNED8, Types.INT32, 0, Types.BLOCKS_OF_FOURS);
 
         private final int type;
         private final int rightType;
         private final int resultType;
         private final int biasType; // 0 for none
-        private final int layout; // of the right-hand side; 0 for strides
+        private final int layout; // of the right-hand side
 
         /// Bytes of one number of either side.
         final int bytes;
@@ -44,6 +44,11 @@ final class OneDnn implements AutoCloseable {
 
         /// The depth of a product is padded to a multiple of this, both sides with zeros.
         final int depthStep;
+
+        /// For messages, such as `bfloat16`.
+        String word() {
+            return name().toLowerCase(Locale.ROOT);
+        }
 
         Numbers(int type, int rightType, int resultType, int biasType, int layout) {
             this.type = type;
@@ -94,13 +99,18 @@ final class OneDnn implements AutoCloseable {
     private final Map<Key, OneDnnProduct> products = new HashMap<>();
     private final Scratch scratch;
 
-    /// @throws OneDnnUnavailable if the library does not load
+    /// @throws OneDnnUnavailable if the library does not load or does not serve this processor
     OneDnn(int workers) throws OneDnnUnavailable {
         library = OneDnnLibrary.load();
         this.workers = workers;
         result = arena.allocate(JAVA_LONG).address();
         scratch = new Scratch(workers);
-        OneDnnLibrary.require(library.createEngine.call(result, ENGINE_OF_PROCESSOR, 0), "dnnl_engine_create");
+        int status = library.createEngine.call(result, ENGINE_OF_PROCESSOR, 0);
+        if (status != 0) {
+            arena.close();
+            scratch.close();
+            throw new OneDnnUnavailable("it does not serve this processor (dnnl_engine_create answers " + status + ")");
+        }
         engine = made();
         OneDnnLibrary.require(library.createAttributes.call(result), "dnnl_primitive_attr_create");
         attributes = made();
@@ -136,22 +146,10 @@ final class OneDnn implements AutoCloseable {
         return product(Numbers.BFLOAT16, rows, depth, columns, aRow, cRow);
     }
 
-    /// `c = a·b` with `a` and `b` of signed bytes, `c` of 32-bit integers; `b` lies as [Numbers#INT8] says. Exact.
-    OneDnnProduct multiplyInt8(int rows, int depth, int columns, long aRow, long cRow) {
-        return product(Numbers.INT8, rows, depth, columns, aRow, cRow);
-    }
-
-    /// `c = a·b + bias` with `a` of unsigned bytes, `b` of signed ones in the order of [Numbers#UNSIGNED8], bias and
-    /// `c`
-    /// of 32-bit integers. Exact if [#addsBytesExactly].
+    /// `c = a·b` with `a` of unsigned bytes, `b` of signed ones in the order of [Numbers#UNSIGNED8] and `c` of 32-bit
+    /// integers. Exact if [#multiplies] says so; processors that add such products in 16 bits are not.
     OneDnnProduct multiplyUnsigned8(int rows, int depth, int columns, long aRow, long cRow) {
         return product(Numbers.UNSIGNED8, rows, depth, columns, aRow, cRow);
-    }
-
-    /// Whether the processor adds four products of bytes into 32 bits at once. Others add pairs in 16 bits, where
-    /// unsigned times signed bytes may not fit.
-    boolean addsBytesExactly() {
-        return library.addsBytesExactly();
     }
 
     OneDnnProduct product(Numbers numbers, int rows, int depth, int columns, long aRow, long cRow) {
@@ -173,26 +171,52 @@ final class OneDnn implements AutoCloseable {
         }
     }
 
+    /// Whether the library has kernels for these numbers on this processor, other than loops that serve as reference.
+    boolean multiplies(Numbers numbers) {
+        if (numbers == Numbers.UNSIGNED8 && !library.addsBytesExactly()) {
+            return false;
+        }
+        try {
+            int depth = numbers.depthStep;
+            return !product(numbers, 16, depth, BLOCK, depth, BLOCK)
+                    .implementation()
+                    .startsWith("ref");
+        } catch (UnsupportedOperationException lacking) {
+            return false;
+        }
+    }
+
+    /// @throws UnsupportedOperationException if the library has nothing for these numbers here
     private OneDnnProduct describe(Key key) {
         // How many threads a product will use is settled when it is made.
         library.setThreads.call(1);
         Numbers numbers = key.numbers;
-        long a = matrix(key.rows, key.depth, numbers.type, key.aRow, 1);
-        long b = numbers.layout == 0
-                ? matrix(key.depth, key.columns, numbers.rightType, 1, key.depth)
-                : blocks(key.depth, key.columns, numbers.rightType, numbers.layout);
-        long bias = numbers.biasType == 0 ? 0 : matrix(1, key.columns, numbers.biasType, key.columns, 1);
-        long c = matrix(key.rows, key.columns, numbers.resultType, key.cRow, 1);
-        OneDnnLibrary.require(
-                library.describeProduct.call(result, engine, a, b, bias, c, attributes),
-                "dnnl_matmul_primitive_desc_create");
-        long descriptor = made();
+        long a = matrix(key.rows, key.depth, numbers.type, key.aRow);
+        long b = blocks(key.depth, key.columns, numbers.rightType, numbers.layout);
+        long bias = numbers.biasType == 0 ? 0 : matrix(1, key.columns, numbers.biasType, key.columns);
+        long c = matrix(key.rows, key.columns, numbers.resultType, key.cRow);
+        try {
+            int status = library.describeProduct.call(result, engine, a, b, bias, c, attributes);
+            if (status == OneDnnLibrary.NOT_IMPLEMENTED) {
+                throw new UnsupportedOperationException("oneDNN has no product of " + numbers + " for this processor");
+            }
+            OneDnnLibrary.require(status, "dnnl_matmul_primitive_desc_create");
+            return make(key, made(), a, b, bias, c);
+        } finally {
+            for (long made : new long[] {a, b, c, bias}) {
+                if (made != 0) {
+                    library.destroyDescriptor.call(made);
+                }
+            }
+        }
+    }
+
+    private OneDnnProduct make(Key key, long descriptor, long a, long b, long bias, long c) {
         try {
             OneDnnLibrary.require(library.createPrimitive.call(result, descriptor), "dnnl_primitive_create");
             long primitive = made();
             long work = library.queryDescriptor.call(descriptor, QUERY_SCRATCH, 0);
-            long workBytes = library.descriptorSize.call(work);
-            scratch.require(Math.ceilDiv(workBytes, Float.BYTES));
+            scratch.require(Math.ceilDiv(library.descriptorSize.call(work), Float.BYTES));
             long[][] memories = new long[workers][];
             for (int i = 0; i < workers; i++) {
                 memories[i] = bias == 0
@@ -202,11 +226,6 @@ final class OneDnn implements AutoCloseable {
             return new OneDnnProduct(this, primitive, memories, implementation(descriptor), key.rows, key.columns);
         } finally {
             library.destroyProductDescriptor.call(descriptor);
-            for (long made : new long[] {a, b, c, bias}) {
-                if (made != 0) {
-                    library.destroyDescriptor.call(made);
-                }
-            }
         }
     }
 
@@ -219,10 +238,10 @@ final class OneDnn implements AutoCloseable {
         return text.toString();
     }
 
-    private long matrix(int rows, int columns, int type, long rowStride, long columnStride) {
+    private long matrix(int rows, int columns, int type, long stride) {
         try (Arena call = Arena.ofConfined()) {
             MemorySegment sizes = call.allocateFrom(JAVA_LONG, rows, columns);
-            MemorySegment strides = call.allocateFrom(JAVA_LONG, rowStride, columnStride);
+            MemorySegment strides = call.allocateFrom(JAVA_LONG, stride, 1);
             OneDnnLibrary.require(
                     library.describeByStrides.call(result, 2, sizes.address(), type, strides.address()),
                     "dnnl_memory_desc_create_with_strides");

@@ -18,6 +18,9 @@ import java.util.Arrays;
 /// oneDNN's C interface, loaded once per process and never unloaded. Addresses are `long`, statuses are `int` with 0
 /// for success; [#require] turns any other into an exception.
 final class OneDnnLibrary {
+    /// The status of what this processor or version lacks.
+    static final int NOT_IMPLEMENTED = 3;
+
     // What sets dnnl_cpu_isa_avx2_vnni and dnnl_cpu_isa_avx512_core_vnni apart from those without.
     private static final int WITH_AVX2_VNNI = 0x08;
     private static final int WITH_AVX512_VNNI = 0x40;
@@ -222,7 +225,7 @@ final class OneDnnLibrary {
         return switch (status) {
             case 1 -> "out of memory";
             case 2 -> "invalid arguments";
-            case 3 -> "not implemented";
+            case NOT_IMPLEMENTED -> "not implemented";
             case 4 -> "last implementation reached";
             case 5 -> "runtime error";
             case 6 -> "not required";

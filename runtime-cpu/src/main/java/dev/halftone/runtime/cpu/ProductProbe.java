@@ -8,7 +8,9 @@ import dev.halftone.core.weight.DenseWeight;
 import dev.halftone.runtime.cpu.OneDnn.Numbers;
 import java.lang.foreign.Arena;
 import java.lang.management.ManagementFactory;
+import java.util.List;
 import java.util.Locale;
+import java.util.stream.Stream;
 
 /// Times the ways of multiplying one small linear over many rows on this machine, now, and compares their results.
 final class ProductProbe {
@@ -30,6 +32,7 @@ final class ProductProbe {
 
     private static final long TIMED_NANOS = 120_000_000L;
     private static final int LEAST_ROUNDS = 10;
+    private static final long MOST_NANOS = 1_000_000_000L;
 
     /// Less than a thousand vectors.
     private static final long FEW_BYTES = 32 << 10;
@@ -76,21 +79,19 @@ final class ProductProbe {
                         pool)) {
             Memory.copyFloats(ramp, 3, x.address(), ROWS * INPUTS);
             Ways ways = new Ways(weight, x, y, expected);
-            boolean compiled = warm(() -> ways.vector(SMALL, SMALL, SMALL))
-                    & warm(() -> ways.oneDnn(Numbers.FLOAT32, SMALL))
-                    & warm(() -> ways.oneDnn(Numbers.BFLOAT16, SMALL));
-            double[] rates = rates(
-                    () -> ways.vector(ROWS, INPUTS, OUTPUTS),
-                    () -> ways.oneDnn(Numbers.FLOAT32, ROWS),
-                    () -> ways.oneDnn(Numbers.BFLOAT16, ROWS),
-                    () -> requireSame(expected, y));
-            choice = choose(rates[0], rates[1], compiled ? rates[2] : 0);
+            long deadline = System.nanoTime() + PATIENCE_NANOS;
+            boolean compiled = warm(deadline, () -> ways.vector(SMALL, SMALL, SMALL));
+            for (Numbers numbers : ways.floats) {
+                compiled &= warm(deadline, () -> ways.oneDnn(numbers, SMALL));
+            }
+            ways.time();
+            choice = choose(ways.vector, ways.of(Numbers.FLOAT32), compiled ? ways.of(Numbers.BFLOAT16) : 0);
             figures = String.format(
                     Locale.ROOT,
                     "measured %.0f GFLOP/s by vectors, %.0f by oneDNN in float32, %.0f in bfloat16%s",
-                    rates[0],
-                    rates[1],
-                    rates[2],
+                    ways.vector,
+                    ways.of(Numbers.FLOAT32),
+                    ways.of(Numbers.BFLOAT16),
                     compiled ? "" : "; the compiler did not finish in time");
         }
     }
@@ -104,13 +105,18 @@ final class ProductProbe {
         return exact ? Numbers.FLOAT32 : null;
     }
 
-    /// The products that are timed.
+    /// The products that are timed, and GFLOP/s of the best round of each.
     private final class Ways {
         private final PackedWeight weight;
         private final RestoredPanels panels;
         private final CpuMatrix x;
         private final CpuMatrix y;
         private final CpuMatrix expected;
+        private final List<Numbers> floats = Stream.of(Numbers.FLOAT32, Numbers.BFLOAT16)
+                .filter(panelProduct::takes)
+                .toList();
+        private final double[] rates = new double[floats.size()];
+        private double vector;
 
         Ways(PackedWeight weight, CpuMatrix x, CpuMatrix y, CpuMatrix expected) {
             this.weight = weight;
@@ -129,15 +135,42 @@ final class ProductProbe {
         void oneDnn(Numbers numbers, int rows) {
             panelProduct.multiply(numbers, weight, x.view(0, rows, 0, INPUTS), y.view(0, rows, 0, OUTPUTS));
         }
+
+        /// The ways take turns, so that what else the machine does meets them alike.
+        void time() {
+            long start = System.nanoTime();
+            long elapsed = 0;
+            for (int round = 0; round < 2 || elapsed < (round < LEAST_ROUNDS ? MOST_NANOS : TIMED_NANOS); round++) {
+                vector = Math.max(vector, rate(() -> vector(ROWS, INPUTS, OUTPUTS)));
+                for (int i = 0; i < rates.length; i++) {
+                    Numbers numbers = floats.get(i);
+                    rates[i] = Math.max(rates[i], rate(() -> oneDnn(numbers, ROWS)));
+                    if (round == 0) {
+                        requireSame(expected, y);
+                    }
+                }
+                elapsed = System.nanoTime() - start;
+            }
+        }
+
+        private double rate(Runnable product) {
+            long before = System.nanoTime();
+            product.run();
+            return 2.0 * ROWS * INPUTS * OUTPUTS / (System.nanoTime() - before);
+        }
+
+        /// 0 for what this processor has no kernel for.
+        double of(Numbers numbers) {
+            return floats.contains(numbers) ? rates[floats.indexOf(numbers)] : 0;
+        }
     }
 
     /// Shows the compiler a product until it has kept every vector of it in registers: then a round allocates next to
     /// nothing, while before every vector is an object.
     ///
     /// @return whether it came to that in time
-    private static boolean warm(Runnable product) {
+    private static boolean warm(long deadline, Runnable product) {
         ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
-        long deadline = System.nanoTime() + PATIENCE_NANOS;
         while (System.nanoTime() < deadline) {
             long before = threads.getCurrentThreadAllocatedBytes();
             product.run();
@@ -146,27 +179,6 @@ final class ProductProbe {
             }
         }
         return false;
-    }
-
-    /// GFLOP/s of the best round of each way. The ways take turns, so that what else the machine does meets them alike.
-    ///
-    /// @param check runs once after each way but the first
-    private static double[] rates(Runnable first, Runnable second, Runnable third, Runnable check) {
-        Runnable[] ways = {first, second, third};
-        double[] rates = new double[ways.length];
-        long start = System.nanoTime();
-        for (int round = 0; round < LEAST_ROUNDS || System.nanoTime() - start < TIMED_NANOS; round++) {
-            for (int way = 0; way < ways.length; way++) {
-                long before = System.nanoTime();
-                ways[way].run();
-                long time = System.nanoTime() - before;
-                rates[way] = Math.max(rates[way], 2.0 * ROWS * INPUTS * OUTPUTS / time);
-                if (way > 0 && round == 0) {
-                    check.run();
-                }
-            }
-        }
-        return rates;
     }
 
     private static void requireSame(CpuMatrix expected, CpuMatrix found) {

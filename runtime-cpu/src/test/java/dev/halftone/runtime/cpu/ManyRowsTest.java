@@ -112,7 +112,7 @@ class ManyRowsTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"9, 65, 72", "33, 200, 608", "300, 130, 96"})
+    @CsvSource({"17, 65, 72", "33, 200, 608", "300, 130, 96"})
     void multipliesRoundedInputsToTheSameBitsAsTheVectorKernels(int rows, int outputs, int inputs) {
         Weight weight = Samples.quantized(
                         QuantizationScheme.gptq(8, QuantizationScheme.PER_CHANNEL, true), outputs, inputs)
@@ -130,11 +130,17 @@ class ManyRowsTest {
                 }
             }
             boolean found = oneDnn.products().contains("integers by oneDNN");
-            assertEquals(OneDnnLibrary.load().addsBytesExactly(), found, oneDnn.products());
+            assertEquals(canAddBytes(), found, oneDnn.products());
+        }
+        assertArrayEquals(results[0], results[1]);
+    }
+
+    private static boolean canAddBytes() {
+        try (OneDnn oneDnn = new OneDnn(1)) {
+            return oneDnn.multiplies(Numbers.UNSIGNED8);
         } catch (OneDnnUnavailable problem) {
             throw new AssertionError(problem);
         }
-        assertArrayEquals(results[0], results[1]);
     }
 
     @Test

@@ -1,0 +1,199 @@
+package dev.halftone.core.quantize;
+
+import dev.halftone.core.compute.Backend;
+import dev.halftone.core.compute.Linear;
+import dev.halftone.core.compute.Matrix;
+import dev.halftone.core.model.InputSite;
+import dev.halftone.core.tensor.DType;
+import dev.halftone.core.tensor.LittleEndian;
+import dev.halftone.core.tensor.Shape;
+import dev.halftone.core.tensor.Tensor;
+import dev.halftone.core.weight.DenseWeight;
+import dev.halftone.core.weight.QuantizationScheme;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.SplittableRandom;
+
+/// How long a run will take, in seconds by purpose: the operations that its plan counts, at the speeds that this
+/// machine shows on small pieces of the same work, now and with whatever else it is doing.
+///
+/// @param forward pass of the calibration windows
+/// @param moments of their inputs
+/// @param codes   that the method has to find
+/// @param bytes   that are read, hashed and compared
+public record TimeEstimate(double forward, double moments, double codes, double bytes) {
+    /// Rows, and at most columns, of a piece: enough to keep the kernels as busy as the real work does.
+    private static final int ROWS = 512;
+
+    private static final int COLUMNS = 1024;
+    /// Small, since a method has much code to be compiled before it shows its speed.
+    private static final int CODED_ROWS = 128;
+
+    private static final int CODED_COLUMNS = 256;
+    private static final int HASHED = 4 << 20;
+    private static final int PIECES = 64;
+    private static final int LEAST = 5;
+    private static final long SHORTEST = 100_000_000L;
+    private static final long LONGEST = 1_500_000_000L;
+    private static final int PATIENCE = 4;
+
+    public double total() {
+        return forward + moments + codes + bytes;
+    }
+
+    /// Measures for one to four seconds.
+    public static TimeEstimate of(QuantizationPlan plan, Backend backend) {
+        Work work = Work.of(plan);
+        double hashes = work.alone() * secondsPerUnit(HASHED, () -> hash(0, PIECES))
+                + work.together() * secondsPerUnit(HASHED, () -> backend.forRanges(PIECES, TimeEstimate::hash));
+        if (plan.calibration() == null) {
+            return new TimeEstimate(0, 0, work.codes() * codeSeconds(plan, backend), hashes);
+        }
+        int columns = columns(plan, COLUMNS);
+        try (Arena arena = Arena.ofShared();
+                Matrix x = random(ROWS, columns, backend);
+                Matrix y = backend.allocate(ROWS, columns);
+                Matrix gram = backend.allocate(columns, columns);
+                Linear linear = backend.bind(weight(columns, columns, arena), null)) {
+            double multiply = secondsPerUnit(2.0 * ROWS * columns * columns, () -> linear.multiply(x, y));
+            double square = secondsPerUnit((double) ROWS * columns * columns, () -> backend.addGram(x, gram));
+            return new TimeEstimate(
+                    work.forward() * multiply,
+                    work.moments() * square,
+                    work.codes() * codeSeconds(plan, backend),
+                    hashes);
+        }
+    }
+
+    /// A width that the scheme's groups divide.
+    private static int columns(QuantizationPlan plan, int limit) {
+        int groupSize = plan.recipe().scheme().groupSize();
+        int most = Math.min(plan.config().hidden(), limit);
+        return groupSize == QuantizationScheme.PER_CHANNEL ? most : Math.max(most / groupSize, 1) * groupSize;
+    }
+
+    /// Of one unit of [Work#codes], by the method itself.
+    private static double codeSeconds(QuantizationPlan plan, Backend backend) {
+        int columns = columns(plan, CODED_COLUMNS);
+        WeightQuantizer quantizer = plan.recipe().quantizer();
+        QuantizationScheme scheme = plan.recipe().scheme();
+        try (Arena arena = Arena.ofShared();
+                Matrix x = random(ROWS, columns, backend)) {
+            DenseWeight weight = weight(CODED_ROWS, columns, arena);
+            double units = Work.codes(CODED_ROWS, columns, true, quantizer.needsMoments());
+            return secondsPerUnit(units, () -> {
+                if (!quantizer.needsMoments()) {
+                    quantizer.quantize("probe", weight, scheme, null, backend);
+                    return;
+                }
+                boolean twin = plan.recipe().needsFloatTwin();
+                try (InputStatistics statistics = twin
+                        ? InputStatistics.withFloatInputs(columns, 0, backend)
+                        : new InputStatistics(columns, backend)) {
+                    if (twin) {
+                        statistics.add(x, x);
+                    } else {
+                        statistics.add(x);
+                    }
+                    quantizer.quantize("probe", weight, scheme, statistics, backend);
+                }
+            });
+        }
+    }
+
+    private static void hash(int from, int to) {
+        byte[] bytes = new byte[HASHED / PIECES];
+        for (int i = from; i < to; i++) {
+            byte[] unused = new Sha256().add(bytes).bytes();
+            assert unused.length > 0;
+        }
+    }
+
+    /// The fastest of as many repetitions as it takes until none is faster any more: the first ones are slow, since
+    /// their code is not compiled yet.
+    private static double secondsPerUnit(double units, Runnable piece) {
+        long best = Long.MAX_VALUE;
+        long begin = System.nanoTime();
+        long now = begin;
+        int sinceBest = 0;
+        for (int i = 0; i < LEAST || now - begin < SHORTEST || sinceBest < PATIENCE && now - begin < LONGEST; i++) {
+            long before = now;
+            piece.run();
+            now = System.nanoTime();
+            sinceBest = now - before < 0.95 * best ? 0 : sinceBest + 1;
+            best = Math.min(best, now - before);
+        }
+        return best / 1e9 / units;
+    }
+
+    private static Matrix random(int rows, int columns, Backend backend) {
+        SplittableRandom random = new SplittableRandom(1);
+        float[] values = new float[rows * columns];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = (float) random.nextDouble(-1, 1);
+        }
+        Matrix matrix = backend.allocate(rows, columns);
+        backend.copyIn(values, 0, matrix);
+        return matrix;
+    }
+
+    private static DenseWeight weight(int outputs, int inputs, Arena arena) {
+        SplittableRandom random = new SplittableRandom(2);
+        MemorySegment data = arena.allocate((long) Float.BYTES * outputs * inputs, 64);
+        for (long i = 0; i < (long) outputs * inputs; i++) {
+            data.setAtIndex(LittleEndian.FLOAT, i, (float) random.nextDouble(-1, 1));
+        }
+        return new DenseWeight(new Tensor("probe", DType.F32, Shape.of(outputs, inputs), data));
+    }
+
+    /// What a plan has to do.
+    ///
+    /// @param forward  floating-point operations of the linears and of attention
+    /// @param moments  products of two inputs, half of which symmetry saves
+    /// @param codes    operations of the method
+    /// @param together bytes hashed by all threads: the source, and what the output restores to
+    /// @param alone    bytes hashed by one thread: what is written restores to
+    record Work(double forward, double moments, double codes, double together, double alone) {
+        static Work of(QuantizationPlan plan) {
+            double codes = 0;
+            for (LinearTask linear : plan.linears()) {
+                boolean first = linear.linear().equals(linear.site().linears().getFirst());
+                boolean watches = plan.recipe().quantizer().needsMoments();
+                codes += codes(linear.outputs(), linear.inputs(), first, watches);
+            }
+            double forward = 0;
+            double moments = 0;
+            if (plan.calibration() != null) {
+                double tokens = plan.calibration().tokens();
+                int layers = plan.config().layers();
+                forward = 2 * tokens * plan.quantizedParameters();
+                // Scores and their sums over the keys before a token, half of the window on average.
+                double queries = (double) plan.config().heads() * plan.config().headSize();
+                forward += 2 * tokens * plan.calibration().length() * queries * layers;
+                boolean twin = plan.recipe().needsFloatTwin();
+                // The transforms look at some of the windows, once more.
+                double looks = plan.recipe().transforms().isEmpty()
+                        ? 0
+                        : FoldSearch.probed(plan.calibration()).tokens() / tokens;
+                forward *= 1 + (twin ? 1 : 0) + looks;
+                for (InputSite site : InputSite.values()) {
+                    double width = site.width(plan.config());
+                    double square = layers * tokens * width * width;
+                    moments += square * ((plan.recipe().quantizer().needsMoments() ? 1 : 0) + looks);
+                    // Float inputs times these inputs have no symmetry.
+                    forward += twin ? 2 * square : 0;
+                }
+            }
+            double restored = (double) Float.BYTES * plan.quantizedParameters();
+            return new Work(forward, moments, codes, plan.sourceBytes() + restored, restored);
+        }
+
+        /// The first of the linears that share an input pays for the factor of its moments.
+        static double codes(double outputs, double inputs, boolean first, boolean moments) {
+            if (!moments) {
+                return outputs * inputs;
+            }
+            return inputs * inputs * (outputs + (first ? 4.0 / 3 * inputs : 0));
+        }
+    }
+}
