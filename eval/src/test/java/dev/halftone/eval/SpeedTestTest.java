@@ -44,6 +44,7 @@ class SpeedTestTest {
     void countsOnlyTheKeysInsideASlidingWindow() {
         ObjectNode narrow = SyntheticCheckpoint.tinyConfig();
         narrow.put("model_type", "mistral").put("sliding_window", 2);
+        narrow.putArray("architectures").add("MistralForCausalLM");
         double all = new SpeedTest(5, 0, 1).promptOperations(LlamaConfig.of(SyntheticCheckpoint.tinyConfig()));
         double some = new SpeedTest(5, 0, 1).promptOperations(LlamaConfig.of(narrow));
         // Tokens see 1, 2, 2, 2, 2 keys in place of 1, 2, 3, 4, 5.
