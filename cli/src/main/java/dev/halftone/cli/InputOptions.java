@@ -123,6 +123,15 @@ record InputOptions(InputRounding rounding) {
         }
     }
 
+    /// @param budget null where the command line says nothing
+    void requireNoBudget(Double budget) {
+        if (isRounded() && budget != null) {
+            throw Usage.fault(
+                    "inputs rounded to integers take weights of 8 bits everywhere, found --target-bpw " + budget,
+                    "without --target-bpw, or a method and options that leave inputs in floating point");
+        }
+    }
+
     private <T> void requireFitting(T given, T fitting, String option) {
         if (isRounded() && given != null && !given.equals(fitting)) {
             throw Usage.fault(

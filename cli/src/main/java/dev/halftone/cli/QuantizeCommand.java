@@ -154,7 +154,7 @@ final class QuantizeCommand implements Command {
             description = "gptq: what outputs should come near to, same-inputs (what the float weight makes of the same"
                     + " inputs), float-outputs (those of the float model; takes twice the time) or float-states (also"
                     + " takes back how far the hidden states have drifted)."
-                    + " Default: same-inputs.")
+                    + " Default: float-states.")
     String target;
 
     @Option(
@@ -198,6 +198,7 @@ final class QuantizeCommand implements Command {
         settings.requireOnly(chosen);
         InputOptions inputs = InputOptions.of(chosen.usualInputs(), activations, activationRange);
         inputs.requireSymmetric(asymmetric);
+        inputs.requireNoBudget(targetBpw);
         OutputOptions outputs = outputOptions();
         LlamaConfig config;
         SchemeOptions options;

@@ -59,11 +59,11 @@ class PerplexityCommandTest {
         assertEquals(1.60757, scoredBy("onednn").path("perplexity").asDouble(), 2e-5);
     }
 
-    /// Rounding inputs to bfloat16 moves a loss of 0.4747 per token by thousandths.
+    /// Rounding inputs to bfloat16 moves a loss of 0.4747 per token by some ten-thousandths.
     @Test
     void scoresNearlyAlikeWithInputsRoundedToBFloat16() {
         double perplexity = scoredBy("onednn-bf16").path("perplexity").asDouble();
-        assertEquals(1.60757, perplexity, 5e-3);
+        assertEquals(1.60757, perplexity, 1e-3);
         assertTrue(Math.abs(perplexity - 1.60757) > 2e-5, "nothing was rounded: " + perplexity);
     }
 

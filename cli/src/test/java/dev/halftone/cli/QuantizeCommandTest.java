@@ -82,8 +82,9 @@ class QuantizeCommandTest {
         assertTrue(plan.path("seconds").asDouble() > 0, plan.toString());
         assertTrue(
                 plan.path("resident_bytes").asLong() > plan.path("memory_bytes").asLong());
-        // 2 windows of 1024 tokens of 256 float32 numbers, before and after a block.
-        long progress = 2 * 2 * 1024 * 256 * 4;
+        // 2 windows of 1024 tokens of 256 float32 numbers, before and after a block, in the quantized model and the
+        // float one.
+        long progress = 2 * 2 * 2 * 1024 * 256 * 4;
         assertTrue(plan.path("disk_bytes").asLong() > progress + 3_000_000, plan.toString());
         assertTrue(plan.path("disk_bytes").asLong() < progress + 5_000_000, plan.toString());
         try (var left = Files.list(folder)) {
@@ -491,6 +492,8 @@ class QuantizeCommandTest {
                 "--method smoothquant --group-size 128|take --group-size -1, found --group-size 128",
                 "--method smoothquant --format gptq|take --format compressed-tensors, found --format gptq",
                 "--method smoothquant --asymmetric|without zero points, found --asymmetric",
+                "--method smoothquant --target-bpw 4|take weights of 8 bits everywhere, found --target-bpw 4.0",
+                "--method smoothquant --override down_proj=bits:4|the int-quantized format cannot hold 4-bit codes",
                 "--method smoothquant --activations sometimes|'sometimes' are unknown; known: per-token, per-tensor",
                 "--method smoothquant --activation-range mse|--activation-range is for the one scale",
                 "--method gptq --activation-range mse|--activation-range is for the one scale",

@@ -9,9 +9,9 @@ package dev.halftone.gptq;
 /// @param sweeps  of [CodeDescent] over the finished codes; 0 leaves them as the solver chose them
 /// @param target  what the outputs should come near to
 public record GptqOptions(double damping, ColumnOrder order, GridRule grid, int sweeps, Target target) {
-    /// Damping 0.01, group-aware order, grids chosen by output error, four sweeps, the same inputs.
+    /// Damping 0.01, group-aware order, grids chosen by output error, four sweeps, the float model's hidden states.
     public static final GptqOptions DEFAULT =
-            new GptqOptions(0.01, ColumnOrder.GROUP_AWARE, GridRule.OUTPUT_ERROR, 4, Target.SAME_INPUTS);
+            new GptqOptions(0.01, ColumnOrder.GROUP_AWARE, GridRule.OUTPUT_ERROR, 4, Target.FLOAT_STATES);
 
     /// The solver alone, as the paper has it.
     public GptqOptions(double damping, ColumnOrder order, GridRule grid) {

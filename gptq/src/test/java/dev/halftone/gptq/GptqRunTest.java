@@ -154,7 +154,9 @@ class GptqRunTest {
     void runsEachBlockOnceAndFactorsOncePerSite() throws IOException {
         Map<String, Integer> calls = new HashMap<>();
 
-        run(gptq(ColumnOrder.NATURAL), "out", SplittingBackend.watched(verb -> calls.merge(verb, 1, Integer::sum)));
+        GptqOptions options = GptqOptions.DEFAULT.withTarget(Target.SAME_INPUTS);
+        Recipe same = recipe(new GptqQuantizer(options), 3);
+        run(same, "out", SplittingBackend.watched(verb -> calls.merge(verb, 1, Integer::sum)));
 
         // All windows fit one batch.
         assertEquals(LAYERS, calls.get("attention"));

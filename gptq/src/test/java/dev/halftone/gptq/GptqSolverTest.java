@@ -24,6 +24,9 @@ import org.junit.jupiter.params.provider.EnumSource;
 class GptqSolverTest {
     private static final int PER_CHANNEL = QuantizationScheme.PER_CHANNEL;
 
+    /// What needs no float model beside.
+    private static final GptqOptions SOLVER = GptqOptions.DEFAULT.withTarget(Target.SAME_INPUTS);
+
     private final ReferenceBackend backend = new ReferenceBackend();
 
     private static Quantized solve(Problem problem, QuantizationScheme scheme, GptqOptions options, Backend backend) {
@@ -88,7 +91,7 @@ class GptqSolverTest {
     void comparesALargeWeightBySomeOfItsRows() {
         Problem problem = Problem.random(700, 32, 5);
 
-        Quantized quantized = solve(problem, QuantizationScheme.gptq(4, 32, true), GptqOptions.DEFAULT, backend);
+        Quantized quantized = solve(problem, QuantizationScheme.gptq(4, 32, true), SOLVER, backend);
 
         assertEquals(512, quantized.error().rows());
         assertTrue(quantized.error().relative() < quantized.error().rounding());
@@ -99,8 +102,7 @@ class GptqSolverTest {
         // Eigenvalues 2.05 and -0.05: the diagonal has to grow by more than 0.05.
         Problem problem = new Problem(new float[] {0.3f, -0.7f}, new float[] {1, 1.05f, 1.05f, 1}, 2);
 
-        Quantized quantized =
-                solve(problem, QuantizationScheme.gptq(4, PER_CHANNEL, false), GptqOptions.DEFAULT, backend);
+        Quantized quantized = solve(problem, QuantizationScheme.gptq(4, PER_CHANNEL, false), SOLVER, backend);
 
         assertArrayEquals(
                 new double[] {0.01, 0.02, 0.04, 0.08},
@@ -117,8 +119,7 @@ class GptqSolverTest {
         QuantizationScheme scheme = QuantizationScheme.gptq(4, PER_CHANNEL, false);
 
         IndefiniteMomentsException e = assertThrows(
-                IndefiniteMomentsException.class,
-                () -> solve(problem, scheme, GptqOptions.DEFAULT.withDamping(0.3), backend));
+                IndefiniteMomentsException.class, () -> solve(problem, scheme, SOLVER.withDamping(0.3), backend));
 
         assertEquals(HalftoneException.Kind.NUMERICS, e.kind());
         assertTrue(e.getMessage().contains("q_proj"), e.getMessage());
@@ -134,8 +135,7 @@ class GptqSolverTest {
         Problem problem = new Problem(new float[] {0.3f, -0.7f}, new float[] {1, 0, 0, diagonal}, 2);
         QuantizationScheme scheme = QuantizationScheme.gptq(4, PER_CHANNEL, false);
 
-        HalftoneException e =
-                assertThrows(HalftoneException.class, () -> solve(problem, scheme, GptqOptions.DEFAULT, backend));
+        HalftoneException e = assertThrows(HalftoneException.class, () -> solve(problem, scheme, SOLVER, backend));
 
         assertEquals(HalftoneException.Kind.NUMERICS, e.kind());
         assertTrue(e.detail().contains("input 1 is " + diagonal), e.detail());
@@ -173,8 +173,7 @@ class GptqSolverTest {
     void toleratesInputsThatAreAlwaysZero() {
         Problem problem = new Problem(new float[] {0.3f, -0.7f, 0.1f, 0.2f}, new float[4], 2);
 
-        Quantized quantized =
-                solve(problem, QuantizationScheme.gptq(4, PER_CHANNEL, true), GptqOptions.DEFAULT, backend);
+        Quantized quantized = solve(problem, QuantizationScheme.gptq(4, PER_CHANNEL, true), SOLVER, backend);
 
         assertArrayEquals(new float[4], quantized.weight().restore());
         assertEquals(0, quantized.error().sum());
@@ -186,7 +185,7 @@ class GptqSolverTest {
         QuantizationScheme scheme = QuantizationScheme.gptq(4, 32, true);
         int[] calls = new int[1];
         Backend counting = SplittingBackend.watched(verb -> calls[0] += verb.equals("invertToUpperFactor") ? 1 : 0);
-        GptqQuantizer quantizer = new GptqQuantizer(GptqOptions.DEFAULT);
+        GptqQuantizer quantizer = new GptqQuantizer(SOLVER);
         try (InputStatistics statistics = problem.statistics(counting)) {
             Quantized q = quantizer.quantize("q", problem.dense(), scheme, statistics, counting);
             Quantized k = quantizer.quantize("k", problem.dense(), scheme, statistics, counting);
@@ -202,7 +201,7 @@ class GptqSolverTest {
         Problem problem = Problem.random(4, 32, 2);
         float[] moments = new float[32 * 32];
         try (InputStatistics statistics = problem.statistics(backend)) {
-            new GptqQuantizer(GptqOptions.DEFAULT)
+            new GptqQuantizer(SOLVER)
                     .quantize("q", problem.dense(), QuantizationScheme.gptq(4, 32, true), statistics, backend);
             backend.copyOut(statistics.moments(), moments, 0);
         }
@@ -214,7 +213,7 @@ class GptqSolverTest {
     void refusesMomentsOfAnotherWidth() {
         Problem narrow = Problem.random(2, 16, 1);
         try (InputStatistics statistics = Problem.random(2, 32, 1).statistics(backend)) {
-            GptqQuantizer quantizer = new GptqQuantizer(GptqOptions.DEFAULT);
+            GptqQuantizer quantizer = new GptqQuantizer(SOLVER);
             QuantizationScheme scheme = QuantizationScheme.gptq(4, 16, true);
 
             IllegalArgumentException e = assertThrows(
@@ -227,12 +226,12 @@ class GptqSolverTest {
     @ParameterizedTest
     @CsvSource({"0", "-0.1", "1.5", "NaN"})
     void refusesDampingOutsideItsRange(double damping) {
-        assertThrows(IllegalArgumentException.class, () -> GptqOptions.DEFAULT.withDamping(damping));
+        assertThrows(IllegalArgumentException.class, () -> SOLVER.withDamping(damping));
     }
 
     @Test
     void describesItsSettings() {
-        GptqQuantizer quantizer = new GptqQuantizer(GptqOptions.DEFAULT.withOrder(ColumnOrder.ACTIVATION));
+        GptqQuantizer quantizer = new GptqQuantizer(SOLVER.withOrder(ColumnOrder.ACTIVATION));
 
         assertEquals("gptq", quantizer.name());
         assertEquals(0.01, quantizer.settings().get("damp_percent"));

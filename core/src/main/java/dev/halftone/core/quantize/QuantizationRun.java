@@ -1,6 +1,7 @@
 package dev.halftone.core.quantize;
 
 import dev.halftone.core.HalftoneException;
+import dev.halftone.core.HalftoneException.Kind;
 import dev.halftone.core.checkpoint.Checkpoint;
 import dev.halftone.core.checkpoint.CheckpointWriter;
 import dev.halftone.core.compute.Backend;
@@ -93,7 +94,7 @@ public final class QuantizationRun {
                 }
                 LayerLoop loop =
                         new LayerLoop(checkpoint, plan, backend, output, listener, this::requireNotCancelled, begin);
-                List<LinearReport> linears = loop.run(calibration, resumption);
+                List<LinearReport> linears = run(loop, resumption, output);
                 output.copyTensors();
                 output.writeFiles(TOOL, report(plan, linears, 0, 0));
                 requireNotCancelled();
@@ -104,6 +105,18 @@ public final class QuantizationRun {
                 listener.finished(report);
                 return report;
             }
+        }
+    }
+
+    private List<LinearReport> run(LayerLoop loop, Resumption resumption, QuantizedOutput output) throws IOException {
+        try {
+            return loop.run(calibration, resumption);
+        } catch (HalftoneException e) {
+            // The same numbers would fail again, and other settings could not go on from here.
+            if (e.kind() == Kind.NUMERICS) {
+                output.discard();
+            }
+            throw e;
         }
     }
 

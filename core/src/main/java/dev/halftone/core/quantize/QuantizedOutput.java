@@ -295,6 +295,11 @@ final class QuantizedOutput implements AutoCloseable {
                 "check the disk and the memory of this machine, and run again");
     }
 
+    /// Leaves nothing of this run, nor anything to go on with.
+    void discard() throws IOException {
+        writer.discard();
+    }
+
     /// Moves the output into its place.
     void publish() throws IOException {
         writer.publish();

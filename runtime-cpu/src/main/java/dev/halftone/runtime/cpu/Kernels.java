@@ -107,6 +107,9 @@ interface Kernels {
     /// Copies `count` vectors that lie side by side to places `step` apart: the reverse of [#copyStrip].
     void spread(long from, int count, long destination, long step);
 
+    /// `sum += x`, of 32-bit integers.
+    void addIntegers(long x, long sum, int count);
+
     /// Codes of 8 bits less 128, as bytes, from words `[first, first + count)` of a strip; the vectors of words are
     /// written `step` apart.
     void bytes(PackedWeight weight, int strip, int first, int count, long destination, long step);

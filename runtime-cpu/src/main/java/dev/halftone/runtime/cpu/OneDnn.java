@@ -11,31 +11,30 @@ import java.util.Locale;
 import java.util.Map;
 
 /// Matrix products of oneDNN, each computed by one thread alone: the caller's pool stays the only one. A product is
-/// described once, by [#multiplyFloat32], [#multiplyBFloat16] or [#multiplyInt8], and then run by any worker on any
+/// described once, by [#multiplyFloat32], [#multiplyBFloat16] or [#multiplyUnsigned8], and then run by any worker on
+/// any
 /// addresses.
 ///
 /// Describing is for one thread at a time, and not while products run.
 final class OneDnn implements AutoCloseable {
-    /// What is multiplied into what. Where the right-hand side lies in blocks of [#BLOCK] columns, one block
-    /// follows another, the last one padded; a block holds, for every `together` neighbouring rows, the words of
-    /// its columns.
+    /// What is multiplied into what. The right-hand side lies in blocks of [#BLOCK] columns, one block after
+    /// another, the last one padded; a block holds, for every `together` neighbouring rows, the words of its
+    /// columns.
     enum Numbers {
         /// Block `[k][64]`.
         FLOAT32(Types.FLOAT32, Types.FLOAT32, Types.FLOAT32, Types.FLOAT32, Types.BLOCKS),
         /// Block `[k / 2][64][2]`; both sides are bfloat16, the sums float32.
         BFLOAT16(Types.BFLOAT16, Types.BFLOAT16, Types.FLOAT32, Types.FLOAT32, Types.BLOCKS_OF_PAIRS),
-        /// Block `[k / 4][64][4]`; the left side is unsigned bytes, the right side signed ones, sums and addends are
-        /// exact in 32 bits where the processor adds such products itself.
-        UNSIGNED8(Types.UNSIGNED8, Types.SIGNED8, Types.INT32, Types.INT32, Types.BLOCKS_OF_FOURS),
-        /// Not in blocks, but one column after another: `[column][k]`, as codes lie. Both sides are signed bytes, the
-        /// sums exact in 32 bits, without addends.
-        INT8(Types.SIGNED8, Types.SIGNED8, Types.INT32, 0, 0);
+        /// Block `[k / 4][64][4]`; the left side is unsigned bytes, the right side signed ones, the sums
+        /// 32-bit integers. Signed by signed bytes, and addends, are not here because the library adds what
+        /// they need in float32.
+        UNSIGNED8(Types.UNSIGNED8, Types.SIGNED8, Types.INT32, 0, Types.BLOCKS_OF_FOURS);
 
         private final int type;
         private final int rightType;
         private final int resultType;
         private final int biasType; // 0 for none
-        private final int layout; // of the right-hand side; 0 for strides
+        private final int layout; // of the right-hand side
 
         /// Bytes of one number of either side.
         final int bytes;
@@ -147,14 +146,8 @@ final class OneDnn implements AutoCloseable {
         return product(Numbers.BFLOAT16, rows, depth, columns, aRow, cRow);
     }
 
-    /// `c = a·b` with `a` and `b` of signed bytes, `c` of 32-bit integers; `b` lies as [Numbers#INT8] says. Exact.
-    OneDnnProduct multiplyInt8(int rows, int depth, int columns, long aRow, long cRow) {
-        return product(Numbers.INT8, rows, depth, columns, aRow, cRow);
-    }
-
-    /// `c = a·b + bias` with `a` of unsigned bytes, `b` of signed ones in the order of [Numbers#UNSIGNED8], bias
-    /// and `c` of 32-bit integers. Exact if [#multiplies] says so; processors that add such products in 16 bits are
-    /// not.
+    /// `c = a·b` with `a` of unsigned bytes, `b` of signed ones in the order of [Numbers#UNSIGNED8] and `c` of 32-bit
+    /// integers. Exact if [#multiplies] says so; processors that add such products in 16 bits are not.
     OneDnnProduct multiplyUnsigned8(int rows, int depth, int columns, long aRow, long cRow) {
         return product(Numbers.UNSIGNED8, rows, depth, columns, aRow, cRow);
     }
@@ -198,12 +191,10 @@ final class OneDnn implements AutoCloseable {
         // How many threads a product will use is settled when it is made.
         library.setThreads.call(1);
         Numbers numbers = key.numbers;
-        long a = matrix(key.rows, key.depth, numbers.type, key.aRow, 1);
-        long b = numbers.layout == 0
-                ? matrix(key.depth, key.columns, numbers.rightType, 1, key.depth)
-                : blocks(key.depth, key.columns, numbers.rightType, numbers.layout);
-        long bias = numbers.biasType == 0 ? 0 : matrix(1, key.columns, numbers.biasType, key.columns, 1);
-        long c = matrix(key.rows, key.columns, numbers.resultType, key.cRow, 1);
+        long a = matrix(key.rows, key.depth, numbers.type, key.aRow);
+        long b = blocks(key.depth, key.columns, numbers.rightType, numbers.layout);
+        long bias = numbers.biasType == 0 ? 0 : matrix(1, key.columns, numbers.biasType, key.columns);
+        long c = matrix(key.rows, key.columns, numbers.resultType, key.cRow);
         try {
             int status = library.describeProduct.call(result, engine, a, b, bias, c, attributes);
             if (status == OneDnnLibrary.NOT_IMPLEMENTED) {
@@ -247,10 +238,10 @@ final class OneDnn implements AutoCloseable {
         return text.toString();
     }
 
-    private long matrix(int rows, int columns, int type, long rowStride, long columnStride) {
+    private long matrix(int rows, int columns, int type, long stride) {
         try (Arena call = Arena.ofConfined()) {
             MemorySegment sizes = call.allocateFrom(JAVA_LONG, rows, columns);
-            MemorySegment strides = call.allocateFrom(JAVA_LONG, rowStride, columnStride);
+            MemorySegment strides = call.allocateFrom(JAVA_LONG, stride, 1);
             OneDnnLibrary.require(
                     library.describeByStrides.call(result, 2, sizes.address(), type, strides.address()),
                     "dnnl_memory_desc_create_with_strides");

@@ -26,6 +26,21 @@ final class PairKernel {
         }
     }
 
+    /// See [Kernels#addIntegers].
+    static void addIntegers(long x, long sum, int count) {
+        int whole = count - count % Lanes.COUNT;
+        for (int i = 0; i < whole; i += Lanes.COUNT) {
+            long offset = (long) i * Integer.BYTES;
+            fromMemorySegment(INTS, ALL, at(sum + offset), ORDER)
+                    .add(fromMemorySegment(INTS, ALL, at(x + offset), ORDER))
+                    .intoMemorySegment(ALL, at(sum + offset), ORDER);
+        }
+        for (int i = whole; i < count; i++) {
+            long offset = (long) i * Integer.BYTES;
+            Memory.putInt(sum + offset, Memory.getInt(sum + offset) + Memory.getInt(x + offset));
+        }
+    }
+
     /// See [Kernels#bytes]. Turning the highest bit over takes 128 from a byte.
     static void bytes(PackedWeight weight, int strip, int first, int count, long destination, long step) {
         IntVector highest = IntVector.broadcast(INTS, 0x80808080);

@@ -9,7 +9,7 @@ import java.util.Arrays;
 /// workers there are, so neither does the result.
 ///
 /// Inputs that are rounded to integers go in as unsigned bytes, 128 too large; what that adds to the sums of a column
-/// is taken off through the column's addend. The sums are exact, so the result is that of [IntegerProduct], bit for
+/// is taken off before they are scaled. The sums are exact, so the result is that of [IntegerProduct], bit for
 /// bit.
 ///
 /// In bfloat16, two inputs that lie as many places apart as a vector has lanes share a word: see [PairKernel].
@@ -41,7 +41,6 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
     private Memory offsets = Memory.ofBytes(Memory.LINE); // of each restored column, an integer
     private Memory middle = Memory.ofBytes(Memory.LINE); // one row of activations that are all 128
     private int middleLength;
-    private final Memory nothing = Memory.ofFloats(OneDnn.BLOCK);
     private final byte[][] bytes;
     private float[] scales = new float[0]; // of each row that is rounded to integers
 
@@ -237,9 +236,10 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
             return;
         }
         long offset = offsets.address() + (long) panel * PANEL * Integer.BYTES;
-        product.run(worker, a, b, y.at(row, column), offset);
+        product.run(worker, a, b, y.at(row, column), 0);
         long factors = weight.factors(column / lanes);
         for (int i = row; i < row + product.rows(); i++) {
+            kernels.addIntegers(offset, y.at(i, column), product.columns());
             kernels.scaleSums(y.at(i, column), scales[i], factors, bias, product.columns(), y.at(i, column));
         }
     }
@@ -270,7 +270,7 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
     /// What 128 in every input would add to the columns of a restored block, negated.
     private void offset(int worker, int block) {
         long sums = offsets.address() + (long) block * OneDnn.BLOCK * Integer.BYTES;
-        columnSums.run(worker, middle.address(), right.address() + block * blockBytes(), sums, nothing.address());
+        columnSums.run(worker, middle.address(), right.address() + block * blockBytes(), sums, 0);
         for (int column = 0; column < OneDnn.BLOCK; column++) {
             long at = sums + (long) column * Integer.BYTES;
             Memory.putInt(at, -Memory.getInt(at));
@@ -350,7 +350,6 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
         right.close();
         offsets.close();
         middle.close();
-        nothing.close();
         oneDnn.close();
     }
 }

@@ -233,6 +233,13 @@ final class ScalarKernels implements Kernels {
     }
 
     @Override
+    public void addIntegers(long x, long sum, int count) {
+        for (int i = 0; i < count; i++) {
+            Memory.putInt(at(sum, i), Memory.getInt(at(sum, i)) + Memory.getInt(at(x, i)));
+        }
+    }
+
+    @Override
     public void bytes(PackedWeight weight, int strip, int first, int count, long destination, long step) {
         for (int i = 0; i < count; i++) {
             for (int lane = 0; lane < LANES; lane++) {

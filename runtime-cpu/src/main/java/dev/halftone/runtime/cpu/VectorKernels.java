@@ -136,6 +136,11 @@ final class VectorKernels implements Kernels {
     }
 
     @Override
+    public void addIntegers(long x, long sum, int count) {
+        PairKernel.addIntegers(x, sum, count);
+    }
+
+    @Override
     public void bytes(PackedWeight weight, int strip, int first, int count, long destination, long step) {
         PairKernel.bytes(weight, strip, first, count, destination, step);
     }
