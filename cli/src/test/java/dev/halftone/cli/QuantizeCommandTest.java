@@ -19,6 +19,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 
 class QuantizeCommandTest {
     private static final String MODEL =
@@ -89,6 +90,25 @@ class QuantizeCommandTest {
         try (var left = Files.list(folder)) {
             assertEquals(List.of(), left.toList());
         }
+    }
+
+    @ParameterizedTest
+    @EnumSource(Method.class)
+    void measuresEveryMethodForItsPlan(Method method) {
+        Invocation run = Invocation.of(
+                "quantize",
+                MODEL,
+                out(),
+                "--method",
+                method.word(),
+                "--calibration-windows",
+                "1",
+                "--calibration-length",
+                "64",
+                "--dry-run",
+                "--json");
+        assertEquals(0, run.status(), run.err());
+        assertTrue(run.last().path("seconds").asDouble() > 0, run.out());
     }
 
     @Test

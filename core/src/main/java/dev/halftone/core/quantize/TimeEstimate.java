@@ -30,6 +30,11 @@ public record TimeEstimate(double forward, double moments, double codes, double 
     private static final int CODED_ROWS = 128;
 
     private static final int CODED_COLUMNS = 256;
+
+    /// Products of a weight with its moments or their factor that a method with feedback makes: it solves, measures
+    /// what came of it, and refines.
+    private static final int PRODUCTS = 3;
+
     private static final int HASHED = 4 << 20;
     private static final int PIECES = 64;
     private static final int LEAST = 5;
@@ -47,7 +52,7 @@ public record TimeEstimate(double forward, double moments, double codes, double 
         double hashes = work.alone() * secondsPerUnit(HASHED, () -> hash(0, PIECES))
                 + work.together() * secondsPerUnit(HASHED, () -> backend.forRanges(PIECES, TimeEstimate::hash));
         if (plan.calibration() == null) {
-            return new TimeEstimate(0, 0, work.codes() * codeSeconds(plan, backend), hashes);
+            return new TimeEstimate(0, 0, work.weights() * secondsPerWeight(plan, backend), hashes);
         }
         int columns = columns(plan, COLUMNS);
         try (Arena arena = Arena.ofShared();
@@ -60,7 +65,7 @@ public record TimeEstimate(double forward, double moments, double codes, double 
             return new TimeEstimate(
                     work.forward() * multiply,
                     work.moments() * square,
-                    work.codes() * codeSeconds(plan, backend),
+                    work.solving() * multiply + work.weights() * secondsPerWeight(plan, backend),
                     hashes);
         }
     }
@@ -72,16 +77,15 @@ public record TimeEstimate(double forward, double moments, double codes, double 
         return groupSize == QuantizationScheme.PER_CHANNEL ? most : Math.max(most / groupSize, 1) * groupSize;
     }
 
-    /// Of one unit of [Work#codes], by the method itself.
-    private static double codeSeconds(QuantizationPlan plan, Backend backend) {
+    /// Of the method itself, on a piece so narrow that the products in it hardly count.
+    private static double secondsPerWeight(QuantizationPlan plan, Backend backend) {
         int columns = columns(plan, CODED_COLUMNS);
         WeightQuantizer quantizer = plan.recipe().quantizer();
         QuantizationScheme scheme = plan.recipe().scheme();
         try (Arena arena = Arena.ofShared();
                 Matrix x = random(ROWS, columns, backend)) {
             DenseWeight weight = weight(CODED_ROWS, columns, arena);
-            double units = Work.codes(CODED_ROWS, columns, true, quantizer.needsMoments());
-            return secondsPerUnit(units, () -> {
+            return secondsPerUnit((double) CODED_ROWS * columns, () -> {
                 if (!quantizer.needsMoments()) {
                     quantizer.quantize("probe", weight, scheme, null, backend);
                     return;
@@ -150,16 +154,22 @@ public record TimeEstimate(double forward, double moments, double codes, double 
     ///
     /// @param forward  floating-point operations of the linears and of attention
     /// @param moments  products of two inputs, half of which symmetry saves
-    /// @param codes    operations of the method
+    /// @param solving  floating-point operations of the method's products, where it has some
+    /// @param weights  that get a code
     /// @param together bytes hashed by all threads: the source, and what the output restores to
     /// @param alone    bytes hashed by one thread: what is written restores to
-    record Work(double forward, double moments, double codes, double together, double alone) {
+    record Work(double forward, double moments, double solving, double weights, double together, double alone) {
         static Work of(QuantizationPlan plan) {
-            double codes = 0;
-            for (LinearTask linear : plan.linears()) {
-                boolean first = linear.linear().equals(linear.site().linears().getFirst());
-                boolean watches = plan.recipe().quantizer().needsMoments();
-                codes += codes(linear.outputs(), linear.inputs(), first, watches);
+            double solving = 0;
+            if (plan.recipe().quantizer().needsMoments()) {
+                for (LinearTask linear : plan.linears()) {
+                    boolean first =
+                            linear.linear().equals(linear.site().linears().getFirst());
+                    double inputs = linear.inputs();
+                    // The first of the linears that share an input pays for the factor of its moments.
+                    double factor = first ? 4.0 / 3 * inputs : 0;
+                    solving += 2 * PRODUCTS * inputs * inputs * (linear.outputs() + factor);
+                }
             }
             double forward = 0;
             double moments = 0;
@@ -185,15 +195,8 @@ public record TimeEstimate(double forward, double moments, double codes, double 
                 }
             }
             double restored = (double) Float.BYTES * plan.quantizedParameters();
-            return new Work(forward, moments, codes, plan.sourceBytes() + restored, restored);
-        }
-
-        /// The first of the linears that share an input pays for the factor of its moments.
-        static double codes(double outputs, double inputs, boolean first, boolean moments) {
-            if (!moments) {
-                return outputs * inputs;
-            }
-            return inputs * inputs * (outputs + (first ? 4.0 / 3 * inputs : 0));
+            return new Work(
+                    forward, moments, solving, plan.quantizedParameters(), plan.sourceBytes() + restored, restored);
         }
     }
 }

@@ -49,7 +49,8 @@ class TimeEstimateTest {
         // q, o, gate and down pay for a factor each.
         double factors = 4.0 / 3 * (3 * 64.0 * 64 * 64 + 96.0 * 96 * 96);
         double updates = 64 * 64 * (64 + 32 + 32 + 64 + 96 + 96) + 96 * 96 * 64;
-        assertEquals(3 * (updates + factors), work.codes(), 1e-6);
+        assertEquals(2 * 3 * 3 * (updates + factors), work.solving(), 1e-6);
+        assertEquals(weights, work.weights());
     }
 
     @Test
@@ -59,7 +60,7 @@ class TimeEstimateTest {
 
         assertEquals(3, many.forward() / few.forward());
         assertEquals(3, many.moments() / few.moments());
-        assertEquals(few.codes(), many.codes());
+        assertEquals(few.solving(), many.solving());
         assertEquals(few.together(), many.together());
     }
 
