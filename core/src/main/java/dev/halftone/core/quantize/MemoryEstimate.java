@@ -20,7 +20,7 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
     private static final long RUNTIME = 100L << 20;
 
     /// More of the same where the model is run.
-    private static final long FORWARD_RUNTIME = 50L << 20;
+    private static final long FORWARD_RUNTIME = 70L << 20;
 
     /// What the tokenizer takes for each byte of its file.
     private static final long TOKENIZER = 12;
@@ -93,7 +93,9 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
         parts.put("packing", 2 * bits * largest(linears) / 8);
         long codes = largest(linears);
         long arrays = calibration == null ? 0 : 8 * COMPARED_ROWS * widest(linears) + 4 * BLOCK * tallest(linears);
-        parts.put("Java heap", Math.max(heap, (long) (SLACK * (codes + arrays))));
+        // It grows somewhat beyond what encoding the text had taken.
+        parts.put(
+                "Java heap", Math.max(calibration == null ? heap : heap + heap / 2, (long) (SLACK * (codes + arrays))));
         long ofLoop = calibration == null
                 ? 0
                 : parts.values().stream().mapToLong(Long::longValue).sum() - parts.get("Java heap");
