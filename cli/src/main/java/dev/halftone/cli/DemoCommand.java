@@ -48,7 +48,7 @@ final class DemoCommand implements Command {
     private static final List<Integer> BITS = List.of(8, 4, 3, 2);
     private static final int GROUP_SIZE = 64;
     private static final int CONTEXT = 512;
-    private static final int CALIBRATION_WINDOWS = 32;
+    private static final int CALIBRATION_WINDOWS = 16;
     private static final int SCORED_WINDOWS = 8;
     private static final int TIMED_TOKENS = 64;
     private static final Duration TIMING = Duration.ofSeconds(1);
@@ -148,13 +148,13 @@ final class DemoCommand implements Command {
         console.line(Figures.format(
                 "%n%-14s %10s %12s %11s %21s %9s",
                 "", "size", "bits/weight", "perplexity", "KL from float (nats)", "tokens/s"));
-        int rows = 1 + BITS.size() * Method.ofWeightsAlone().size();
+        int rows = 1 + BITS.stream().mapToInt(bits -> methods(bits).size()).sum();
         int done = 0;
         try (Progress progress = console.progress("Comparing")) {
             progress.update(done, rows, "float");
             show(measure("float", bench.folder, bench.base, bench), console);
             for (int bits : BITS) {
-                for (Method method : Method.ofWeightsAlone()) {
+                for (Method method : methods(bits)) {
                     interruption.check();
                     progress.update(++done, rows, name(method, bits));
                     Path out = work.resolve(name(method, bits));
@@ -166,6 +166,11 @@ final class DemoCommand implements Command {
                 }
             }
         }
+    }
+
+    /// At 8 bits even plain rounding loses next to nothing, so one method beside it is enough.
+    static List<Method> methods(int bits) {
+        return bits == 8 ? List.of(Method.RTN, Method.GPTQ) : Method.ofWeightsAlone();
     }
 
     private static long parameters(Path folder) throws IOException {

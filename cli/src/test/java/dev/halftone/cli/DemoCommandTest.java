@@ -27,9 +27,9 @@ class DemoCommandTest {
         Map<String, JsonNode> models = events.stream()
                 .filter(event -> event.path("event").asText().equals("model"))
                 .collect(Collectors.toMap(event -> event.path("name").asText(), Function.identity()));
-        assertEquals(1 + 4 * Method.ofWeightsAlone().size(), models.size());
+        assertEquals(1 + 2 + 3 * Method.ofWeightsAlone().size(), models.size());
         for (int bits : new int[] {8, 4, 3, 2}) {
-            for (Method method : Method.ofWeightsAlone()) {
+            for (Method method : DemoCommand.methods(bits)) {
                 JsonNode model = models.get(method.word() + " " + bits + "-bit");
                 assertTrue(model.path("divergence").asDouble() > 0, model.toString());
                 assertEquals(bits, model.path("bits_per_weight").asDouble(), 0.5);

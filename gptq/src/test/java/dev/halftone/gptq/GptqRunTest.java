@@ -151,6 +151,34 @@ class GptqRunTest {
     }
 
     @Test
+    void goesOnToTheSameBytesWithTheFloatModelBesideIt() throws IOException {
+        Recipe recipe = gptq(ColumnOrder.GROUP_AWARE);
+        run(recipe, "whole", backend);
+        QuantizationListener cut = new QuantizationListener() {
+            private int done;
+
+            @Override
+            public void quantized(LinearReport linear) {
+                if (++done == 7 + 3) {
+                    throw new IllegalStateException("cut in the second block");
+                }
+            }
+        };
+        QuantizationRun first = new QuantizationRun(source, folder.resolve("resumed"), recipe, calibration(), backend);
+        assertThrows(IllegalStateException.class, () -> first.run(cut));
+        assertTrue(Files.exists(folder.resolve(".resumed.partial")), "the first block is kept");
+
+        run(recipe, "resumed", backend);
+
+        for (String file : List.of("model.safetensors", "config.json", "halftone.json")) {
+            assertArrayEquals(
+                    Files.readAllBytes(folder.resolve("whole").resolve(file)),
+                    Files.readAllBytes(folder.resolve("resumed").resolve(file)),
+                    file);
+        }
+    }
+
+    @Test
     void runsEachBlockOnceAndFactorsOncePerSite() throws IOException {
         Map<String, Integer> calls = new HashMap<>();
 
