@@ -48,10 +48,10 @@ final class DemoCommand implements Command {
     private static final List<Integer> BITS = List.of(8, 4, 3, 2);
     private static final int GROUP_SIZE = 64;
     private static final int CONTEXT = 512;
-    private static final int CALIBRATION_WINDOWS = 16;
+    private static final int CALIBRATION_WINDOWS = 8;
     private static final int SCORED_WINDOWS = 8;
     private static final int TIMED_TOKENS = 64;
-    private static final Duration TIMING = Duration.ofSeconds(1);
+    private static final Duration TIMING = Duration.ofMillis(500);
     private static final String OPENING = "Long ago there was a curious";
 
     @Option(names = "--model", paramLabel = "DIR", description = "Another model, with calibration.txt and heldout.txt.")
@@ -168,9 +168,10 @@ final class DemoCommand implements Command {
         }
     }
 
-    /// At 8 bits even plain rounding loses next to nothing, so one method beside it is enough.
+    /// At 8 bits even plain rounding loses next to nothing, and 3 bits lie between 4 and 2: one method beside rounding
+    /// is enough there.
     static List<Method> methods(int bits) {
-        return bits == 8 ? List.of(Method.RTN, Method.GPTQ) : Method.ofWeightsAlone();
+        return bits == 8 || bits == 3 ? List.of(Method.RTN, Method.GPTQ) : Method.ofWeightsAlone();
     }
 
     private static long parameters(Path folder) throws IOException {
