@@ -182,11 +182,8 @@ final class CodeDescent {
         // product = a·c in the group's columns, then + c·H.
         Arrays.fill(curvature, 0);
         for (int row = 0; row < count; row++) {
-            int cell = (first + row) * groups + group;
             for (int i = 0; i < groupLength; i++) {
-                int value = dead[start + i]
-                        ? 0
-                        : (rounded.codes()[(first + row) * inputs + start + i] & 0xFF) - rounded.zeros()[cell];
+                int value = centred(first + row, start + i);
                 codes[row * groupLength + i] = -value;
                 curvature[row * inputs + start + i] = (float) (added * value);
             }
@@ -238,10 +235,10 @@ final class CodeDescent {
         float[] gradients = new float[outputs * count];
         backend.copyOut(gradient.view(0, outputs, from, count), gradients, 0);
         float[] changes = new float[outputs * count]; // -(new - old) of the restored weights
+        float[] curvature = groupLength <= BLOCK ? curvature(from, count) : null;
         backend.forRanges(outputs, (a, b) -> {
-            float[] step = new float[count];
             for (int row = a; row < b; row++) {
-                sweepRow(row, from, count, square, gradients, changes, step);
+                sweepRow(row, from, count, square, gradients, changes, curvature);
             }
         });
         backend.copyIn(gradients, 0, gradient.view(0, outputs, from, count));
@@ -258,15 +255,56 @@ final class CodeDescent {
         }
     }
 
+    /// `c·(H + a)` of each group of a block, within the block: `[group][outputs, count]`. Until the sweep comes to a
+    /// group
+    /// its codes do not change, so all rows' are one product.
+    private float[] curvature(int from, int count) {
+        int groupsOfBlock = count / groupLength;
+        float[] curvature = new float[groupsOfBlock * outputs * count];
+        float[] codes = new float[outputs * groupLength];
+        float[] damped = new float[outputs * count];
+        try (Matrix code = backend.allocate(outputs, groupLength);
+                Matrix product = backend.allocate(outputs, count)) {
+            for (int group = 0; group < groupsOfBlock; group++) {
+                int place = group * groupLength;
+                int column = from + place;
+                Arrays.fill(damped, 0);
+                backend.forRanges(outputs, (a, b) -> {
+                    for (int row = a; row < b; row++) {
+                        for (int i = 0; i < groupLength; i++) {
+                            int value = centred(row, column + i);
+                            // The backend only subtracts products.
+                            codes[row * groupLength + i] = -value;
+                            damped[row * count + place + i] = (float) (added * value);
+                        }
+                    }
+                });
+                backend.copyIn(codes, 0, code);
+                backend.copyIn(damped, 0, product);
+                backend.subtractProduct(code, moments.view(column, groupLength, from, count), product);
+                backend.copyOut(product, curvature, group * outputs * count);
+            }
+        }
+        return curvature;
+    }
+
+    /// A code less its zero, 0 for a dead input.
+    private int centred(int row, int column) {
+        return dead[column]
+                ? 0
+                : (rounded.codes()[row * inputs + column] & 0xFF)
+                        - rounded.zeros()[row * groups + column / groupLength];
+    }
+
     private void sweepRow(
-            int row, int from, int count, float[] square, float[] gradients, float[] changes, float[] step) {
+            int row, int from, int count, float[] square, float[] gradients, float[] changes, float[] curvature) {
         byte[] codes = rounded.codes();
         int start = row * count;
         for (int i = 0; i < count; i++) {
             int column = from + i;
             int cell = row * groups + column / groupLength;
             if (groupLength <= BLOCK && column % groupLength == 0) {
-                moveScale(row, column, i, cell, count, square, gradients, changes, step);
+                moveScale(row, column, i, cell, count, gradients, changes, curvature);
             }
             if (dead[column]) {
                 continue;
@@ -287,39 +325,21 @@ final class CodeDescent {
 
     /// The scale of the group that begins at place `i` of the block.
     private void moveScale(
-            int row,
-            int column,
-            int i,
-            int cell,
-            int count,
-            float[] square,
-            float[] gradients,
-            float[] changes,
-            float[] step) {
+            int row, int column, int i, int cell, int count, float[] gradients, float[] changes, float[] curvature) {
         int start = row * count;
-        int zero = rounded.zeros()[cell];
-        Arrays.fill(step, 0);
+        int step = (i / groupLength * outputs + row) * count;
         double slope = 0;
-        for (int k = 0; k < groupLength; k++) {
-            if (!dead[column + k]) {
-                int value = (rounded.codes()[row * inputs + column + k] & 0xFF) - zero;
-                slope += (double) value * gradients[start + i + k];
-                addMultiple(value, square, (i + k) * count, step, 0, count);
-            }
-        }
         double bend = 0;
         for (int k = 0; k < groupLength; k++) {
-            if (!dead[column + k]) {
-                bend += (double) ((rounded.codes()[row * inputs + column + k] & 0xFF) - zero) * step[i + k];
-            }
+            int value = centred(row, column + k);
+            slope += (double) value * gradients[start + i + k];
+            bend += (double) value * curvature[step + i + k];
         }
         float moved = move(cell, slope, bend);
         if (moved != 0) {
-            addMultiple(moved, step, 0, gradients, start, count);
+            addMultiple(moved, curvature, step, gradients, start, count);
             for (int k = 0; k < groupLength; k++) {
-                if (!dead[column + k]) {
-                    changes[start + i + k] -= moved * ((rounded.codes()[row * inputs + column + k] & 0xFF) - zero);
-                }
+                changes[start + i + k] -= moved * centred(row, column + k);
             }
         }
     }

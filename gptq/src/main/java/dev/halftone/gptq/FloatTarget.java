@@ -18,31 +18,35 @@ import java.lang.foreign.MemorySegment;
 /// codes are chosen then, their error against `W·f` is their error against `W'·x` and a constant: so GPTQ need only be
 /// given `W'`, where [GPTAQ](https://arxiv.org/abs/2504.02692) carries the drift through every step.
 ///
-/// A linear that adds to the hidden states `h`, which should be `g`, comes nearest to `g + W·f` with `R·(H + a)⁻¹`
-/// more,
-/// `R = mean((g - h)·xᵀ)`.
+/// Where it is known what the linear should put out altogether, `y`, as behind it the hidden states should become the
+/// float
+/// model's, `W' = W + (C - W·H)·(H + a)⁻¹` with `C = mean(y·xᵀ)`.
 final class FloatTarget implements InputStatistics.Derived {
     /// Rows that are multiplied at a time.
     private static final int ROWS = 256;
 
-    private final Matrix shift; // [inputs, inputs], D·(H + a)⁻¹
-    private final Matrix offset; // [outputs, inputs], R·(H + a)⁻¹; null without R
+    private final Matrix factor; // [inputs, inputs], D·(H + a)⁻¹, or with meant outputs (H + a)⁻¹
+    private final Matrix moments; // [inputs, inputs], of the statistics; null without meant outputs
+    private final Matrix outputMoments; // [outputs, inputs], of the statistics; null without meant outputs
 
-    private FloatTarget(Matrix shift, Matrix offset) {
-        this.shift = shift;
-        this.offset = offset;
+    private FloatTarget(Matrix factor, Matrix moments, Matrix outputMoments) {
+        this.factor = factor;
+        this.moments = moments;
+        this.outputMoments = outputMoments;
     }
 
-    /// @param factor of the moments in `statistics`, which must have a drift
+    /// @param factor of the moments in `statistics`, which must have a drift or meant outputs and outlive the result
     static FloatTarget of(InputStatistics statistics, InverseFactor factor, Backend backend) {
+        Matrix outputMoments = statistics.outputMoments();
+        if (outputMoments != null) {
+            return new FloatTarget(inverse(factor, backend), statistics.moments(), outputMoments);
+        }
         Matrix drift = statistics.drift();
         if (drift == null) {
-            throw new IllegalArgumentException("the statistics hold no float inputs");
+            throw new IllegalArgumentException("the statistics hold nothing of the float model");
         }
         try (Matrix inverse = inverse(factor, backend)) {
-            Matrix states = statistics.stateDrift();
-            return new FloatTarget(
-                    product(drift, inverse, backend), states == null ? null : product(states, inverse, backend));
+            return new FloatTarget(product(drift, inverse, backend), null, null);
         }
     }
 
@@ -93,7 +97,7 @@ final class FloatTarget implements InputStatistics.Derived {
         }
     }
 
-    /// `W' = W + W·shift`, and the offset if there is one, in memory of `arena`.
+    /// `W'`, in memory of `arena`.
     Weight of(Weight weight, Arena arena, Backend backend) {
         int inputs = weight.inputs();
         int outputs = weight.outputs();
@@ -105,17 +109,15 @@ final class FloatTarget implements InputStatistics.Derived {
                 Matrix sum = backend.allocate(most, inputs)) {
             for (int first = 0; first < outputs; first += ROWS) {
                 int count = Math.min(ROWS, outputs - first);
+                Matrix parts = part.rows(0, count);
+                Matrix sums = sum.rows(0, count);
                 for (int row = 0; row < count; row++) {
                     weight.restoreRow(first + row, values, row * inputs);
                 }
-                backend.copyIn(values, 0, sum.rows(0, count));
-                if (offset != null) {
-                    backend.add(offset.rows(first, count), sum.rows(0, count));
-                }
-                negate(values, count * inputs);
-                backend.copyIn(values, 0, part.rows(0, count));
-                backend.subtractProduct(part.rows(0, count), shift, sum.rows(0, count));
-                backend.copyOut(sum.rows(0, count), values, 0);
+                backend.copyIn(values, 0, sums);
+                negatedFactor(values, sums, first, parts, backend);
+                backend.subtractProduct(parts, factor, sums);
+                backend.copyOut(sums, values, 0);
                 long offset = (long) first * inputs * DType.F32.bytes();
                 MemorySegment.copy(values, 0, data, LittleEndian.FLOAT, offset, count * inputs);
             }
@@ -123,11 +125,22 @@ final class FloatTarget implements InputStatistics.Derived {
         return new DenseWeight(new Tensor("target", DType.F32, shape, data));
     }
 
+    /// What has to be multiplied by [#factor] and taken off the rows from `first` on: `-W`, or `W·H - C`.
+    ///
+    /// @param values scratch, holding the rows of `W`
+    private void negatedFactor(float[] values, Matrix weights, int first, Matrix destination, Backend backend) {
+        int count = destination.rows() * destination.columns();
+        if (outputMoments != null) {
+            backend.copy(outputMoments.rows(first, destination.rows()), destination);
+            backend.subtractProduct(weights, moments, destination);
+            backend.copyOut(destination, values, 0);
+        }
+        negate(values, count);
+        backend.copyIn(values, 0, destination);
+    }
+
     @Override
     public void close() {
-        shift.close();
-        if (offset != null) {
-            offset.close();
-        }
+        factor.close();
     }
 }

@@ -36,7 +36,7 @@ class FloatTargetTest {
                 seen[token * INPUTS + i] = (float) (bent + 0.1 * random.nextGaussian());
             }
         }
-        InputStatistics statistics = InputStatistics.withFloatInputs(INPUTS, 0, backend);
+        InputStatistics statistics = InputStatistics.withFloatInputs(INPUTS, backend);
         try (Matrix x = backend.allocate(TOKENS, INPUTS);
                 Matrix f = backend.allocate(TOKENS, INPUTS)) {
             backend.copyIn(seen, 0, x);
@@ -102,6 +102,49 @@ class FloatTargetTest {
                     .weight()
                     .restore();
             assertTrue(missed(better) < 0.5 * missed(same), missed(better) + " against " + missed(same));
+        }
+    }
+
+    /// The same with `W·f` said outright.
+    private InputStatistics meantOutputs() {
+        InputStatistics statistics = InputStatistics.withMeantOutputs(INPUTS, problem.outputs(), backend);
+        float[] outputs = new float[TOKENS * problem.outputs()];
+        for (int token = 0; token < TOKENS; token++) {
+            for (int row = 0; row < problem.outputs(); row++) {
+                double sum = 0;
+                for (int i = 0; i < INPUTS; i++) {
+                    sum += (double) problem.weight()[row * INPUTS + i] * meant[token * INPUTS + i];
+                }
+                outputs[token * problem.outputs() + row] = (float) sum;
+            }
+        }
+        try (Matrix x = backend.allocate(TOKENS, INPUTS);
+                Matrix y = backend.allocate(TOKENS, problem.outputs())) {
+            backend.copyIn(seen, 0, x);
+            backend.copyIn(outputs, 0, y);
+            statistics.addMeant(x.rows(0, 30), y.rows(0, 30));
+            statistics.addMeant(x.rows(30, 170), y.rows(30, 170));
+        }
+        return statistics;
+    }
+
+    @ParameterizedTest
+    @EnumSource(ColumnOrder.class)
+    void isTheSameWhereTheOutputsAreGiven(ColumnOrder order) {
+        try (InputStatistics statistics = statistics();
+                InputStatistics outputs = meantOutputs();
+                Arena arena = Arena.ofShared()) {
+            GptqOptions options = new GptqOptions(0.01, order, GridRule.RANGE);
+            InverseFactor factor = InverseFactor.of("o_proj", statistics.moments(), 8, options, backend);
+            try (FloatTarget byDrift = FloatTarget.of(statistics, factor, backend);
+                    FloatTarget byOutputs = FloatTarget.of(outputs, factor, backend)) {
+                float[] expected = byDrift.of(problem.dense(), arena, backend).restore();
+                float[] found = byOutputs.of(problem.dense(), arena, backend).restore();
+                for (int i = 0; i < expected.length; i++) {
+                    assertEquals(expected[i], found[i], 1e-4, "weight " + i);
+                }
+            }
+            factor.close();
         }
     }
 

@@ -191,7 +191,17 @@ public final class DecoderBlock implements AutoCloseable {
 
     /// `hidden += o(input)`, then `next = norm2(hidden)`, the input of gate and up.
     public void closeAttention(Matrix input, Matrix hidden, Workspace workspace, Matrix next) {
+        addAttention(input, hidden, workspace);
+        enterMlp(hidden, next);
+    }
+
+    /// `hidden += o(input)`.
+    public void addAttention(Matrix input, Matrix hidden, Workspace workspace) {
         addProjected("self_attn.o_proj", input, hidden, workspace);
+    }
+
+    /// `next = norm2(hidden)`, the input of gate and up.
+    public void enterMlp(Matrix hidden, Matrix next) {
         backend.rmsNorm(hidden, norms.get("post_attention_layernorm"), epsilon, next);
     }
 

@@ -46,7 +46,8 @@ public final class Workspace implements AutoCloseable {
         return angles;
     }
 
-    Matrix normed(int rows) {
+    /// For normed hidden states.
+    public Matrix normed(int rows) {
         return normed.rows(rows);
     }
 

@@ -34,28 +34,22 @@ import java.util.zip.CRC32C;
 final class CalibrationSamples implements AutoCloseable {
     /// Tokens that are run at once: enough to keep a matrix product busy, few enough for the scratch to be small.
     private static final int ROWS = 2048;
-    /// Rows of hidden states that are compared on the host at a time.
-    private static final int DIFFERENCE_ROWS = 256;
-
     private final Backend backend;
     private final LlamaConfig config;
     private final Calibration.Facts facts;
     private final int windowsAtOnce;
     private final Matrix hidden; // [tokens, hidden]
-    private final Matrix inputs; // [tokens, widest]; the columns of the current site are the first ones
+    private final Matrix
+            inputs; // [tokens, widest]; the columns of the current site are the first ones; null if not kept
     private final Matrix next; // [rows at once, widest]
     private final Workspace workspace;
     private final KvCache cache;
     private Batch batch; // the one that the angles are prepared for
 
-    /// Allocates everything and looks up the embeddings.
-    CalibrationSamples(Checkpoint checkpoint, LlamaConfig config, Calibration calibration, Backend backend) {
-        this(config, calibration.facts(), backend);
-        embed(checkpoint.tensor(Llama.EMBEDDING), calibration);
-    }
-
-    /// Allocates everything; the hidden states come from [#copyHidden] or [#restore].
-    CalibrationSamples(LlamaConfig config, Calibration.Facts facts, Backend backend) {
+    /// Allocates everything; the hidden states come from [#embed], [#copyHidden] or [#restore].
+    ///
+    /// @param keepingInputs whether [#advance] may be used, or only [#compute] and [#add]
+    CalibrationSamples(LlamaConfig config, Calibration.Facts facts, boolean keepingInputs, Backend backend) {
         this.backend = backend;
         this.config = config;
         this.facts = facts;
@@ -63,7 +57,7 @@ final class CalibrationSamples implements AutoCloseable {
         int tokens = Math.toIntExact(facts.tokens());
         int rows = windowsAtOnce * facts.length();
         hidden = backend.allocate(tokens, config.hidden());
-        inputs = backend.allocate(tokens, widest(config));
+        inputs = keepingInputs ? backend.allocate(tokens, widest(config)) : null;
         next = backend.allocate(rows, widest(config));
         workspace = new Workspace(backend, config, rows);
         cache = backend.allocateCache(1, windowsAtOnce, facts.length(), config.attention(0));
@@ -148,8 +142,9 @@ final class CalibrationSamples implements AutoCloseable {
                 .orElseThrow();
     }
 
-    private void embed(Tensor table, Calibration calibration) {
-        DenseWeight embedding = new DenseWeight(table);
+    /// Looks up the embeddings of all tokens.
+    void embed(Checkpoint checkpoint, Calibration calibration) {
+        DenseWeight embedding = new DenseWeight(checkpoint.tensor(Llama.EMBEDDING));
         int width = config.hidden();
         float[] rows = new float[facts.length() * width];
         for (int sample = 0; sample < facts.samples(); sample++) {
@@ -170,15 +165,9 @@ final class CalibrationSamples implements AutoCloseable {
     /// the first, and accumulates them. The linears that stand between the two must have been bound.
     ///
     /// @param statistics receive the inputs; null if nobody needs them
-    /// @param twin       the same windows in the float model, at the same site already, to be shown beside these;
-    ///                   null if nobody needs them
+    /// @param twin       the same windows in the float model, to be shown beside these; null if nobody needs them
     /// @param afterBatch run after each of the [#batches]
-    void advance(
-            DecoderBlock block,
-            InputSite site,
-            InputStatistics statistics,
-            CalibrationSamples twin,
-            Runnable afterBatch) {
+    void advance(DecoderBlock block, InputSite site, InputStatistics statistics, FloatTwin twin, Runnable afterBatch) {
         int width = site.width(config);
         for (int first = 0; first < facts.samples(); first += windowsAtOnce) {
             int windows = Math.min(windowsAtOnce, facts.samples() - first);
@@ -204,7 +193,7 @@ final class CalibrationSamples implements AutoCloseable {
                 }
             }
             if (statistics != null) {
-                show(statistics, output, firstRow, twin);
+                show(statistics, site, output, firstRow, twin);
             }
             backend.copy(output, input);
             afterBatch.run();
@@ -223,45 +212,63 @@ final class CalibrationSamples implements AutoCloseable {
     /// Accumulates the inputs that [#advance] has just computed, rounded.
     ///
     /// @param twin as in [#advance]
-    void showRounded(RoundedInputs rounding, InputStatistics statistics, CalibrationSamples twin) {
-        int width = statistics.width();
+    void showRounded(RoundedInputs rounding, InputSite site, InputStatistics statistics, FloatTwin twin) {
+        int width = site.width(config);
         for (int first = 0; first < facts.samples(); first += windowsAtOnce) {
             int firstRow = first * facts.length();
             int rows = Math.min(windowsAtOnce, facts.samples() - first) * facts.length();
             Matrix rounded = next.view(0, rows, 0, width);
             rounding.round(inputs.view(firstRow, rows, 0, width), rounded);
-            show(statistics, rounded, firstRow, twin);
+            show(statistics, site, rounded, firstRow, twin);
         }
     }
 
-    private void show(InputStatistics statistics, Matrix input, int firstRow, CalibrationSamples twin) {
+    private void show(InputStatistics statistics, InputSite site, Matrix input, int firstRow, FloatTwin twin) {
         if (twin == null) {
             statistics.add(input);
-            return;
-        }
-        int rows = input.rows();
-        statistics.add(input, twin.inputs.view(firstRow, rows, 0, input.columns()));
-        if (statistics.wantsStates()) {
-            addStates(statistics, input, hidden.rows(firstRow, rows), twin.hidden.rows(firstRow, rows));
+        } else {
+            twin.show(site, input, hidden.rows(firstRow, input.rows()), firstRow, statistics);
         }
     }
 
-    private void addStates(InputStatistics statistics, Matrix input, Matrix states, Matrix floatStates) {
-        int width = config.hidden();
-        float[] own = new float[Math.min(DIFFERENCE_ROWS, states.rows()) * width];
-        float[] meant = new float[own.length];
-        try (Matrix difference = backend.allocate(own.length / width, width)) {
-            for (int first = 0; first < states.rows(); first += DIFFERENCE_ROWS) {
-                int count = Math.min(DIFFERENCE_ROWS, states.rows() - first);
-                backend.copyOut(states.rows(first, count), own, 0);
-                backend.copyOut(floatStates.rows(first, count), meant, 0);
-                for (int i = 0; i < count * width; i++) {
-                    meant[i] -= own[i];
-                }
-                backend.copyIn(meant, 0, difference.rows(0, count));
-                statistics.addStates(input.rows(first, count), difference.rows(0, count));
+    /// Computes the inputs of `site` of some windows from their hidden states alone: for the first two sites as they
+    /// are
+    /// before the block, for the others as they are behind its attention.
+    ///
+    /// @return valid until the next call
+    Matrix compute(DecoderBlock block, InputSite site, int firstRow, int rows) {
+        Matrix states = hidden(firstRow, rows);
+        Matrix output = next.view(0, rows, 0, site.width(config));
+        Matrix normed = workspace.normed(rows);
+        switch (site) {
+            case ATTENTION_INPUT -> block.enter(states, output);
+            case ATTENTION_OUTPUT -> {
+                block.enter(states, normed);
+                prepare(rows / facts.length());
+                block.attend(normed, batch, workspace.angles(), cache, 0, workspace, output);
+            }
+            case MLP_INPUT -> block.enterMlp(states, output);
+            case MLP_OUTPUT -> {
+                block.enterMlp(states, normed);
+                block.activate(normed, workspace, output);
             }
         }
+        return output;
+    }
+
+    /// Adds to the hidden states what the linear behind `site` makes of `siteInputs`, which came from [#compute].
+    void add(DecoderBlock block, InputSite site, Matrix siteInputs, int firstRow) {
+        Matrix states = hidden(firstRow, siteInputs.rows());
+        switch (site) {
+            case ATTENTION_OUTPUT -> block.addAttention(siteInputs, states, workspace);
+            case MLP_OUTPUT -> block.closeMlp(siteInputs, states, workspace);
+            case ATTENTION_INPUT, MLP_INPUT -> throw new IllegalArgumentException(site + " is not followed by a sum");
+        }
+    }
+
+    /// The hidden states of some windows.
+    Matrix hidden(int firstRow, int rows) {
+        return hidden.rows(firstRow, rows);
     }
 
     /// Finishes the block: the hidden states become the input of the next one.
@@ -293,7 +300,9 @@ final class CalibrationSamples implements AutoCloseable {
         cache.close();
         workspace.close();
         next.close();
-        inputs.close();
+        if (inputs != null) {
+            inputs.close();
+        }
         hidden.close();
     }
 }

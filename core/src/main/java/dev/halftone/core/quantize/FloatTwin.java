@@ -2,48 +2,101 @@ package dev.halftone.core.quantize;
 
 import dev.halftone.core.checkpoint.Checkpoint;
 import dev.halftone.core.compute.Backend;
+import dev.halftone.core.compute.Matrix;
 import dev.halftone.core.layout.LinearWeights;
 import dev.halftone.core.model.DecoderBlock;
 import dev.halftone.core.model.InputSite;
 import dev.halftone.core.model.LlamaConfig;
+import dev.halftone.core.tensor.Tensor;
+import java.util.function.Consumer;
 
 /// The calibration windows on their way through the float model, in step with those in the quantized one. So a method
 /// can aim at what the float model puts out, instead of repeating the errors that were made before.
+///
+/// The steps are taken batch by batch, as the quantized model's inputs are shown, and only hidden states are kept from
+/// one to the next.
 final class FloatTwin implements AutoCloseable {
+    /// Rows of hidden states that are compared on the host at a time.
+    private static final int ROWS = 256;
+
     private final Checkpoint checkpoint;
     private final LinearWeights weights;
     private final LlamaConfig config;
     private final Backend backend;
     private final CalibrationSamples samples;
+    private final Consumer<InputSite> afterBatch;
     private DecoderBlock block;
+    private int layer;
 
-    /// @param samples before the block that comes first; taken over
+    /// @param samples    before the block that comes first; taken over
+    /// @param afterBatch told the site, and with the last one that the batch has left the block
     FloatTwin(
             Checkpoint checkpoint,
             LinearWeights weights,
             LlamaConfig config,
             CalibrationSamples samples,
+            Consumer<InputSite> afterBatch,
             Backend backend) {
         this.checkpoint = checkpoint;
         this.weights = weights;
         this.config = config;
         this.backend = backend;
         this.samples = samples;
+        this.afterBatch = afterBatch;
     }
 
-    /// Loads a block; the windows must have left the one before.
-    void enter(int layer) {
+    /// Loads a block; all batches must have been shown at every site of the one before.
+    void enter(int newLayer) {
         closeBlock();
+        layer = newLayer;
         block = DecoderBlock.load(config, layer, weights, checkpoint, backend);
     }
 
-    void advance(InputSite site, Runnable afterBatch) {
-        samples.advance(block, site, null, null, afterBatch);
+    /// Accumulates inputs of `site` in the quantized model beside what the float model makes of the same tokens: its
+    /// inputs, or if the statistics want them, what the linear should put out so that the hidden states become the
+    /// float model's.
+    ///
+    /// @param input    `[n, width]`
+    /// @param states   `[n, hidden]`, the quantized model's hidden states, to which that linear adds
+    /// @param firstRow of these tokens among all
+    void show(InputSite site, Matrix input, Matrix states, int firstRow, InputStatistics statistics) {
+        Matrix floats = samples.compute(block, site, firstRow, input.rows());
+        if (!statistics.wantsOutputs()) {
+            statistics.add(input, floats);
+        }
+        if (site == InputSite.ATTENTION_OUTPUT || site == InputSite.MLP_OUTPUT) {
+            samples.add(block, site, floats, firstRow);
+        }
+        if (statistics.wantsOutputs()) {
+            addMeant(statistics, site, input, states, samples.hidden(firstRow, input.rows()));
+        }
+        afterBatch.accept(site);
     }
 
-    void leave(Runnable afterBatch) {
-        samples.leave(block, afterBatch);
-        closeBlock();
+    private void addMeant(InputStatistics statistics, InputSite site, Matrix input, Matrix states, Matrix floatStates) {
+        int width = config.hidden();
+        float[] bias = bias(site);
+        float[] own = new float[Math.min(ROWS, states.rows()) * width];
+        float[] meant = new float[own.length];
+        try (Matrix outputs = backend.allocate(own.length / width, width)) {
+            for (int first = 0; first < states.rows(); first += ROWS) {
+                int count = Math.min(ROWS, states.rows() - first);
+                backend.copyOut(states.rows(first, count), own, 0);
+                backend.copyOut(floatStates.rows(first, count), meant, 0);
+                for (int i = 0; i < count * width; i++) {
+                    meant[i] -= own[i] + bias[i % width];
+                }
+                backend.copyIn(meant, 0, outputs.rows(0, count));
+                statistics.addMeant(input.rows(first, count), outputs.rows(0, count));
+            }
+        }
+    }
+
+    /// Of the one linear behind `site`, zeros if it has none.
+    private float[] bias(InputSite site) {
+        String name = DecoderBlock.prefix(layer) + site.linears().getFirst() + ".bias";
+        Tensor bias = checkpoint.tensors().get(name);
+        return bias == null ? new float[config.hidden()] : bias.toFloats();
     }
 
     /// Where the windows are.

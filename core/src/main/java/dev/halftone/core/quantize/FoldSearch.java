@@ -40,7 +40,7 @@ final class FoldSearch implements AutoCloseable {
         this.config = config;
         this.recipe = recipe;
         this.backend = backend;
-        probe = new CalibrationSamples(config, probed(facts), backend);
+        probe = new CalibrationSamples(config, probed(facts), true, backend);
     }
 
     /// The share of the windows that is looked at.

@@ -19,7 +19,7 @@ public final class InputStatistics implements AutoCloseable {
     private final Matrix moments;
     private final Map<Object, Derived> derived = new HashMap<>();
     private final Matrix drift; // [width, width]; null if no float inputs are shown
-    private final Matrix stateDrift; // [hidden, width]; null if no hidden states are shown
+    private final Matrix outputMoments; // [outputs, width]; null if no outputs are meant
     private final ChannelDetails details; // null if none were asked for
     private long tokens;
     private boolean averaged;
@@ -30,11 +30,11 @@ public final class InputStatistics implements AutoCloseable {
         this(width, null, null, null, backend);
     }
 
-    private InputStatistics(int width, ChannelDetails details, Matrix drift, Matrix stateDrift, Backend backend) {
+    private InputStatistics(int width, ChannelDetails details, Matrix drift, Matrix outputMoments, Backend backend) {
         this.backend = backend;
         this.details = details;
         this.drift = drift;
-        this.stateDrift = stateDrift;
+        this.outputMoments = outputMoments;
         moments = backend.allocate(width, width);
     }
 
@@ -42,7 +42,7 @@ public final class InputStatistics implements AutoCloseable {
         this.backend = backend;
         this.details = null;
         this.drift = null;
-        this.stateDrift = null;
+        this.outputMoments = null;
         this.moments = moments;
         this.tokens = tokens;
         averaged = true;
@@ -55,10 +55,14 @@ public final class InputStatistics implements AutoCloseable {
         return new InputStatistics(width, new ChannelDetails(width, expectedTokens), null, null, backend);
     }
 
-    /// No token seen yet; will also know [#drift], and [#stateDrift] unless `hidden` is 0.
-    public static InputStatistics withFloatInputs(int width, int hidden, Backend backend) {
-        Matrix stateDrift = hidden == 0 ? null : backend.allocate(hidden, width);
-        return new InputStatistics(width, null, backend.allocate(width, width), stateDrift, backend);
+    /// No token seen yet; will also know [#drift].
+    public static InputStatistics withFloatInputs(int width, Backend backend) {
+        return new InputStatistics(width, null, backend.allocate(width, width), null, backend);
+    }
+
+    /// No token seen yet; will also know [#outputMoments] of the one linear behind the site, which has so many outputs.
+    public static InputStatistics withMeantOutputs(int width, int outputs, Backend backend) {
+        return new InputStatistics(width, null, null, backend.allocate(outputs, width), backend);
     }
 
     /// Statistics already averaged over `tokens` tokens; takes `moments` over.
@@ -72,8 +76,8 @@ public final class InputStatistics implements AutoCloseable {
 
     /// Accumulates the rows of `x` `[n, width]`, one token each.
     public void add(Matrix x) {
-        if (drift != null) {
-            throw new IllegalStateException("the float inputs are missing");
+        if (drift != null || outputMoments != null) {
+            throw new IllegalStateException("what the float model has is missing");
         }
         accumulate(x);
     }
@@ -87,12 +91,14 @@ public final class InputStatistics implements AutoCloseable {
         backend.addTransposedProduct(floatX, x, drift);
     }
 
-    /// Accumulates how far the hidden states, to which the linear behind this site adds, are from the float model's.
-    ///
-    /// @param x          as it was given to [#add(Matrix, Matrix)]
-    /// @param difference `[n, hidden]`, the float model's states less these
-    void addStates(Matrix x, Matrix difference) {
-        backend.addTransposedProduct(difference, x, stateDrift);
+    /// Accumulates rows of `x` beside what the linear behind this site should put out for them, `[n, outputs]`, without
+    /// its bias. May be given the rows of a batch in several parts.
+    public void addMeant(Matrix x, Matrix outputs) {
+        if (outputMoments == null) {
+            throw new IllegalStateException("no outputs were announced");
+        }
+        accumulate(x);
+        backend.addTransposedProduct(outputs, x, outputMoments);
     }
 
     private void accumulate(Matrix x) {
@@ -150,8 +156,8 @@ public final class InputStatistics implements AutoCloseable {
         if (!averaged) {
             averaged = true;
             average(moments);
-            if (stateDrift != null) {
-                average(stateDrift);
+            if (outputMoments != null) {
+                average(outputMoments);
             }
         }
         return moments;
@@ -198,20 +204,24 @@ public final class InputStatistics implements AutoCloseable {
         return drift;
     }
 
-    /// `mean((g - h)·xᵀ)`, `[hidden, width]`, `h` being the hidden states to which the linear behind this site adds,
-    /// `g` those of the float model. Null if none were shown.
-    public Matrix stateDrift() {
+    /// `mean(y·xᵀ)`, `[outputs, width]`, `y` being what the linear behind this site should put out without its bias;
+    /// owned
+    /// by this object and not to be written. Null if none were shown.
+    public Matrix outputMoments() {
         moments();
-        return stateDrift;
+        return outputMoments;
     }
 
-    /// Whether hidden states are to be shown.
-    boolean wantsStates() {
-        return stateDrift != null;
+    /// Whether meant outputs are to be shown.
+    boolean wantsOutputs() {
+        return outputMoments != null;
     }
 
     /// Says that the float model's inputs are `divisors` `[width]` times those that the quantized one will have.
     void divideFloatInputs(float[] divisors) {
+        if (drift == null) {
+            return; // what a linear should put out does not depend on how its inputs are scaled
+        }
         if (driftDone) {
             throw new IllegalStateException("the drift has been read already");
         }
@@ -240,8 +250,8 @@ public final class InputStatistics implements AutoCloseable {
         if (drift != null) {
             drift.close();
         }
-        if (stateDrift != null) {
-            stateDrift.close();
+        if (outputMoments != null) {
+            outputMoments.close();
         }
         moments.close();
     }

@@ -5,6 +5,7 @@ import dev.halftone.core.compute.Backend;
 import dev.halftone.core.layout.LinearWeights;
 import dev.halftone.core.model.DecoderBlock;
 import dev.halftone.core.model.InputSite;
+import dev.halftone.core.model.Llama;
 import dev.halftone.core.tensor.Tensor;
 import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.DenseWeight;
@@ -20,6 +21,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.SortedMap;
 import java.util.TreeMap;
+import java.util.function.Consumer;
 
 /// The walk over the blocks of one run, see [QuantizationRun].
 final class LayerLoop {
@@ -75,6 +77,7 @@ final class LayerLoop {
                 for (LinearTask linear : plan.linears(layer)) {
                     quantize(linear, weights.weight(linear.name()), null, schemeWithoutSamples());
                 }
+                checkpoint.release(DecoderBlock.prefix(layer));
                 keep(layer + 1, Collections.emptySortedMap());
             }
             return reports;
@@ -82,10 +85,8 @@ final class LayerLoop {
         if (resumption.blocks() == layers) {
             return reports;
         }
-        try (CalibrationSamples samples = samples(calibration, resumption);
-                FloatTwin twin = needsTwin()
-                        ? new FloatTwin(checkpoint, weights, plan.config(), samples(calibration, resumption), backend)
-                        : null;
+        try (CalibrationSamples samples = samples(calibration, resumption, true);
+                FloatTwin twin = needsTwin() ? twin(samples(calibration, resumption, false)) : null;
                 FoldSearch search = plan.recipe().transforms().isEmpty()
                         ? null
                         : new FoldSearch(
@@ -103,6 +104,7 @@ final class LayerLoop {
                         : search.fold(layer, samples, step(progress::probed))) {
                     quantizeBlock(layer, folded, samples, twin);
                 }
+                checkpoint.release(DecoderBlock.prefix(layer));
                 // Nobody goes on from behind the last block.
                 keep(layer + 1, layer + 1 == layers ? Collections.emptySortedMap() : borders);
             }
@@ -111,10 +113,24 @@ final class LayerLoop {
     }
 
     /// The samples before the first block, or empty ones that are to be restored.
-    private CalibrationSamples samples(Calibration calibration, Resumption resumption) {
-        return resumption.blocks() == 0
-                ? new CalibrationSamples(checkpoint, plan.config(), calibration, backend)
-                : new CalibrationSamples(plan.config(), calibration.facts(), backend);
+    private CalibrationSamples samples(Calibration calibration, Resumption resumption, boolean keepingInputs) {
+        CalibrationSamples samples = new CalibrationSamples(plan.config(), calibration.facts(), keepingInputs, backend);
+        if (resumption.blocks() == 0) {
+            samples.embed(checkpoint, calibration);
+            checkpoint.release(Llama.EMBEDDING);
+        }
+        return samples;
+    }
+
+    private FloatTwin twin(CalibrationSamples samples) {
+        Consumer<InputSite> afterBatch = site -> {
+            requireNotCancelled.run();
+            progress.advanced(site, samples.batches());
+            if (site == InputSite.MLP_OUTPUT) {
+                progress.left(samples.batches());
+            }
+        };
+        return new FloatTwin(checkpoint, weights, plan.config(), samples, afterBatch, backend);
     }
 
     private void keep(int blocks, SortedMap<String, CalibrationSamples> borders) throws IOException {
@@ -151,9 +167,6 @@ final class LayerLoop {
             if (layer + 1 < plan.config().layers()) {
                 Runnable afterBatch = step(() -> progress.left(samples.batches()));
                 samples.leave(block, afterBatch);
-                if (twin != null) {
-                    twin.leave(afterBatch);
-                }
             }
         }
     }
@@ -170,10 +183,6 @@ final class LayerLoop {
         boolean rounded = rounding.kind() != ActivationScheme.Kind.NONE;
         try (InputStatistics statistics = statistics(site, twin)) {
             Runnable afterBatch = step(() -> progress.advanced(site, samples.batches()));
-            if (twin != null) {
-                twin.advance(site, afterBatch);
-            }
-            CalibrationSamples floats = twin == null ? null : twin.samples();
             ActivationScheme activations = ActivationScheme.NONE;
             if (rounded) {
                 samples.advance(block, site, null, null, afterBatch);
@@ -187,10 +196,10 @@ final class LayerLoop {
                         backend);
                 activations = inputs.scheme();
                 if (statistics != null) {
-                    samples.showRounded(inputs, statistics, floats);
+                    samples.showRounded(inputs, site, statistics, twin);
                 }
             } else {
-                samples.advance(block, site, statistics, floats, afterBatch);
+                samples.advance(block, site, statistics, twin, afterBatch);
             }
             if (twin != null && folded.divisors(site) != null) {
                 statistics.divideFloatInputs(folded.divisors(site));
@@ -225,8 +234,9 @@ final class LayerLoop {
         int width = site.width(plan.config());
         if (twin != null) {
             boolean addsToStates = site == InputSite.ATTENTION_OUTPUT || site == InputSite.MLP_OUTPUT;
-            boolean states = addsToStates && plan.recipe().quantizer().needsFloatStates();
-            return InputStatistics.withFloatInputs(width, states ? plan.config().hidden() : 0, backend);
+            return addsToStates && plan.recipe().quantizer().needsFloatStates()
+                    ? InputStatistics.withMeantOutputs(width, plan.config().hidden(), backend)
+                    : InputStatistics.withFloatInputs(width, backend);
         }
         return plan.recipe().quantizer().needsMoments() ? new InputStatistics(width, backend) : null;
     }

@@ -79,7 +79,7 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
                 block += 6 * parameters(linears);
             }
             if (recipe.needsFloatTwin()) {
-                forward += forward(config, calibration) + samples(config, calibration);
+                forward += forward(config, calibration) + Float.BYTES * calibration.tokens() * config.hidden();
                 block += 2 * parameters(linears);
             }
             parts.put("forward pass", forward);
@@ -100,8 +100,10 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
                 ? 0
                 : parts.values().stream().mapToLong(Long::longValue).sum() - parts.get("Java heap");
         parts.put("Java itself", RUNTIME + (calibration == null ? 0 : FORWARD_RUNTIME + TOKENIZER * tokenizerBytes));
-        // The output is read back when the calibration is done with.
-        return new MemoryEstimate(parts, sourceBytes + Math.max(0, writtenBytes - ofLoop));
+        // Pages are given back block by block, but before the first one the whole source is hashed, and the output is
+        // read back when the calibration is done with.
+        long readBack = sourceBytes / config.layers() + Math.max(0, writtenBytes - ofLoop);
+        return new MemoryEstimate(parts, Math.max(readBack, sourceBytes - ofLoop));
     }
 
     /// Hidden states, and inputs of the widest site.

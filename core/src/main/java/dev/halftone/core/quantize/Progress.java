@@ -23,7 +23,7 @@ final class Progress {
             for (InputSite site : InputSite.values()) {
                 sum += layers * runs() * advancing(site);
             }
-            sum += (layers - 1) * runs() * leaving();
+            sum += (layers - 1 + (runs() - 1) * layers) * leaving();
             if (!plan.recipe().transforms().isEmpty()) {
                 sum += layers * probing();
             }
@@ -41,7 +41,7 @@ final class Progress {
             for (InputSite site : InputSite.values()) {
                 sum += blocks * runs() * advancing(site);
             }
-            sum += Math.min(blocks, plan.config().layers() - 1) * runs() * leaving();
+            sum += (Math.min(blocks, plan.config().layers() - 1) + (runs() - 1) * blocks) * leaving();
             if (!plan.recipe().transforms().isEmpty()) {
                 sum += blocks * probing();
             }

@@ -86,6 +86,7 @@ public final class QuantizationRun {
             try (QuantizedOutput output = new QuantizedOutput(target, plan, checkpoint, options)) {
                 listener.planned(plan);
                 Fingerprint fingerprint = Fingerprint.of(checkpoint, plan, calibration, backend, () -> cancelled);
+                checkpoint.release("");
                 requireNotCancelled();
                 Resumption resumption = output.begin(fingerprint);
                 listener.started();
@@ -96,6 +97,7 @@ public final class QuantizationRun {
                         new LayerLoop(checkpoint, plan, backend, output, listener, this::requireNotCancelled, begin);
                 List<LinearReport> linears = run(loop, resumption, output);
                 output.copyTensors();
+                checkpoint.release("");
                 output.writeFiles(TOOL, report(plan, linears, 0, 0));
                 requireNotCancelled();
                 double seconds = output.secondsBefore() + (System.nanoTime() - begin) / 1e9;

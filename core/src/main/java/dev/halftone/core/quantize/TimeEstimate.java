@@ -92,7 +92,7 @@ public record TimeEstimate(double forward, double moments, double codes, double 
                 }
                 boolean twin = plan.recipe().needsFloatTwin();
                 try (InputStatistics statistics = twin
-                        ? InputStatistics.withFloatInputs(columns, 0, backend)
+                        ? InputStatistics.withFloatInputs(columns, backend)
                         : new InputStatistics(columns, backend)) {
                     if (twin) {
                         statistics.add(x, x);

@@ -23,8 +23,10 @@ public interface WeightQuantizer {
         return false;
     }
 
-    /// Whether the statistics must also hold [InputStatistics#stateDrift] where the linear adds to the hidden states.
-    /// Only looked at if float inputs are needed.
+    /// Whether the statistics must hold [InputStatistics#outputMoments] instead of the drift where the linear adds to
+    /// the
+    /// hidden states: what it should add so that they become the float model's. Only looked at if float inputs are
+    /// needed.
     default boolean needsFloatStates() {
         return false;
     }

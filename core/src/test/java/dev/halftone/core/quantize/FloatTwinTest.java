@@ -1,7 +1,6 @@
 package dev.halftone.core.quantize;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -35,9 +34,7 @@ class FloatTwinTest {
 
     /// Rounds, or restores exactly enough, and keeps the sizes of what it was shown.
     private final class DriftProbe implements WeightQuantizer {
-        private final Map<String, Double> drift = new HashMap<>();
-        private final Map<String, Double> moments = new HashMap<>();
-        private final Map<String, Double> states = new HashMap<>();
+        private final Map<String, Double> shares = new HashMap<>();
 
         @Override
         public String name() {
@@ -71,16 +68,26 @@ class FloatTwinTest {
                 QuantizationScheme scheme,
                 InputStatistics statistics,
                 Backend arithmetic) {
-            drift.put(linear, largest(statistics.drift()));
-            moments.put(linear, largest(statistics.moments()));
             InputSite site = InputSite.of(linear.substring(linear.indexOf('.', "model.layers.".length()) + 1));
             if (site == InputSite.ATTENTION_OUTPUT || site == InputSite.MLP_OUTPUT) {
-                assertNotNull(statistics.stateDrift(), linear);
-                states.put(linear, largest(statistics.stateDrift()));
+                assertNull(statistics.drift(), linear);
+                shares.put(linear, missing(weight, statistics));
             } else {
-                assertNull(statistics.stateDrift(), linear);
+                assertNull(statistics.outputMoments(), linear);
+                shares.put(linear, largest(statistics.drift()) / largest(statistics.moments()));
             }
             return new RoundToNearest().quantize(linear, weight, scheme, null, arithmetic);
+        }
+
+        /// `C - W·H` as a share of `C`.
+        private double missing(Weight weight, InputStatistics statistics) {
+            try (Matrix rows = backend.allocate(weight.outputs(), weight.inputs());
+                    Matrix difference = backend.allocate(weight.outputs(), weight.inputs())) {
+                backend.copyIn(weight.restore(), 0, rows);
+                backend.copy(statistics.outputMoments(), difference);
+                backend.subtractProduct(rows, statistics.moments(), difference);
+                return largest(difference) / largest(statistics.outputMoments());
+            }
         }
 
         private double largest(Matrix matrix) {
@@ -95,7 +102,7 @@ class FloatTwinTest {
     }
 
     private DriftProbe run(int bits, List<BlockTransform> transforms) throws IOException {
-        Path source = folder.resolve("model-" + bits);
+        Path source = folder.resolve("model-" + bits + "-" + transforms.size());
         SyntheticCheckpoint.write(source, SyntheticCheckpoint.tinyConfig(), DType.F32, 3);
         DriftProbe probe = new DriftProbe();
         QuantizationScheme scheme = QuantizationScheme.gptq(bits, 32, false);
@@ -107,24 +114,23 @@ class FloatTwinTest {
         return probe;
     }
 
-    private static double share(DriftProbe probe, String linear) {
-        return probe.drift.get(linear) / probe.moments.get(linear);
-    }
-
     @Test
     void driftsAsMuchAsTheRoundingBeforeIt() throws IOException {
         DriftProbe fine = run(8, List.of());
         DriftProbe coarse = run(3, List.of());
 
-        String first = "model.layers.0.self_attn.q_proj";
-        assertEquals(0, share(coarse, first), 1e-6, "nothing is before it");
-        assertEquals(0, coarse.states.get("model.layers.0.self_attn.o_proj"), 1e-6, "nothing was added yet");
-        for (String later : List.of("model.layers.0.mlp.gate_proj", "model.layers.1.self_attn.q_proj")) {
-            assertTrue(share(coarse, later) > 5 * share(fine, later), later);
-            assertTrue(share(coarse, later) > 1e-3, later);
+        assertEquals(21, coarse.shares.size());
+        assertEquals(0, coarse.shares.get("model.layers.0.self_attn.q_proj"), 1e-6, "nothing is before it");
+        for (String later : List.of(
+                "model.layers.0.self_attn.o_proj",
+                "model.layers.0.mlp.gate_proj",
+                "model.layers.0.mlp.down_proj",
+                "model.layers.1.self_attn.q_proj",
+                "model.layers.1.mlp.down_proj")) {
+            double share = coarse.shares.get(later);
+            assertTrue(share > 5 * fine.shares.get(later), later + " " + share);
+            assertTrue(share > 1e-3, later + " " + share);
         }
-        String end = "model.layers.1.mlp.down_proj";
-        assertTrue(coarse.states.get(end) > 5 * fine.states.get(end));
     }
 
     /// Divides every site by random numbers.
@@ -154,9 +160,8 @@ class FloatTwinTest {
     @Test
     void countsNoDivisionOfTheInputsAsDrift() throws IOException {
         DriftProbe divided = run(8, List.of(new Division()));
-        for (String linear : divided.drift.keySet()) {
-            assertTrue(share(divided, linear) < 0.05, linear + " drifts by " + share(divided, linear));
-        }
-        assertEquals(0, share(divided, "model.layers.0.self_attn.q_proj"), 1e-5);
+        // Were divisors forgotten on one side, the shares would be near 1.
+        divided.shares.forEach((linear, share) -> assertTrue(share < 0.1, linear + " drifts by " + share));
+        assertEquals(0, divided.shares.get("model.layers.0.self_attn.q_proj"), 1e-5);
     }
 }

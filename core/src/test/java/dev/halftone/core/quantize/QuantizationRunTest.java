@@ -430,7 +430,7 @@ class QuantizationRunTest {
             }
         }
 
-        // The pages of a deeper model's files are more, and the heap is as large as it happens to be.
+        // Pages of files are given back block by block, and the heap is as large as it happens to be.
         List<Map<String, Long>> parts = new ArrayList<>();
         for (MemoryEstimate estimate : estimates) {
             parts.add(new TreeMap<>(estimate.parts()));
@@ -438,7 +438,7 @@ class QuantizationRunTest {
             assertEquals(estimate.total() + estimate.mapped(), estimate.resident());
         }
         assertEquals(parts.get(0), parts.get(1));
-        assertTrue(estimates.get(0).mapped() < estimates.get(1).mapped());
+        assertTrue(estimates.get(1).mapped() <= estimates.get(0).mapped());
         // 64 tokens of 64 hidden and at most 96 input columns in float32.
         assertEquals(4 * 64 * (64 + 96), estimates.get(0).parts().get("calibration activations"));
         // Moments and factor of 96 columns, the weight [64, 96] and a block of its errors, a slab and a strip.

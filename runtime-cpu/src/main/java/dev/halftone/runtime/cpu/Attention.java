@@ -11,6 +11,9 @@ import java.util.Arrays;
 final class Attention {
     private static final int QUERIES = 32;
 
+    /// Positions whose values are used for all rows of a block before the next ones.
+    private static final int POSITIONS = 128;
+
     private final Kernels kernels;
     private final WorkerPool pool;
     private final Scratch scratch;
@@ -201,8 +204,8 @@ final class Attention {
         }
         Memory.zeroFloats(sums, (long) blockRows * padded);
         long weights = work + (long) (low - base) * Float.BYTES;
-        long rowsOfValues = cache.values(layer, slot, kvHead) + low * sumRow;
-        weigh(weights, scoreRow, count, rowsOfValues, padded, high + 1 - low, sums);
+        long values = cache.values(layer, slot, kvHead) + (long) low * lanes * Float.BYTES;
+        weigh(weights, scoreRow, count, values, padded, high + 1 - low, sums);
         for (int i = 0; i < count; i++) {
             float total = Memory.getFloat(totals + (long) i * Float.BYTES);
             kernels.scale(sums + i * sumRow, 1 / total, result + i * resultRow, shape.headSize());
@@ -221,18 +224,16 @@ final class Attention {
             int slot,
             int kvHead) {
         long vector = (long) lanes * Float.BYTES;
-        long strips = cache.keys(layer, slot, kvHead) + base / lanes * cache.stripBytes();
+        long strips = cache.keys(layer, slot, kvHead) + base / lanes * cache.keyStripBytes();
         Memory.zeroFloats(scores, (long) Math.ceilDiv(count, Kernels.TILE_ROWS) * Kernels.TILE_ROWS * width);
         for (int strip = 0; strip < width / lanes; strip += Kernels.TILE_STRIPS) {
             for (int row = 0; row < count; row += Kernels.TILE_ROWS) {
                 kernels.tile(
                         query + row * queryRow,
                         queryRow,
-                        Float.BYTES,
                         Math.min(Kernels.TILE_ROWS, count - row),
-                        strips + strip * cache.stripBytes(),
-                        cache.stripBytes(),
-                        vector,
+                        strips + strip * cache.keyStripBytes(),
+                        cache.keyStripBytes(),
                         shape.headSize(),
                         scores + row * scoreRow + strip * vector,
                         scoreRow,
@@ -241,24 +242,28 @@ final class Attention {
         }
     }
 
-    /// `sums += weights·V`.
-    private void weigh(long weights, long weightRow, int count, long rowsOfValues, int padded, int depth, long sums) {
+    /// `sums += weights·V`, a few positions at a time, so that their values stay in the first-level cache for all rows.
+    private void weigh(long weights, long weightRow, int count, long values, int padded, int depth, long sums) {
         long vector = (long) lanes * Float.BYTES;
-        long valueRow = (long) padded * Float.BYTES;
+        long sumRow = (long) padded * Float.BYTES;
+        long stripBytes = cache.valueStripBytes();
         int strips = padded / lanes;
-        for (int row = 0; row < count; row += Kernels.TILE_ROWS) {
-            int valid = Math.min(Kernels.TILE_ROWS, count - row);
-            long left = weights + row * weightRow;
-            int strip = 0;
-            for (; strip + Kernels.TILE_STRIPS <= strips; strip += Kernels.TILE_STRIPS) {
-                long from = rowsOfValues + strip * vector;
-                long to = sums + row * valueRow + strip * vector;
-                kernels.tile(left, weightRow, Float.BYTES, valid, from, vector, valueRow, depth, to, valueRow, 1f);
-            }
-            for (; strip < strips; strip++) {
-                long from = rowsOfValues + strip * vector;
-                long to = sums + row * valueRow + strip * vector;
-                kernels.narrowTile(left, weightRow, Float.BYTES, valid, from, valueRow, depth, to, valueRow, 1f);
+        for (int first = 0; first < depth; first += POSITIONS) {
+            int positions = Math.min(POSITIONS, depth - first);
+            long right = values + first * vector;
+            for (int row = 0; row < count; row += Kernels.TILE_ROWS) {
+                int valid = Math.min(Kernels.TILE_ROWS, count - row);
+                long left = weights + row * weightRow + (long) first * Float.BYTES;
+                long to = sums + row * sumRow;
+                int strip = 0;
+                for (; strip + Kernels.TILE_STRIPS <= strips; strip += Kernels.TILE_STRIPS) {
+                    long from = right + strip * stripBytes;
+                    kernels.tile(left, weightRow, valid, from, stripBytes, positions, to + strip * vector, sumRow, 1f);
+                }
+                for (; strip < strips; strip++) {
+                    long from = right + strip * stripBytes;
+                    kernels.narrowTile(left, weightRow, valid, from, positions, to + strip * vector, sumRow, 1f);
+                }
             }
         }
     }

@@ -4,11 +4,12 @@ import dev.halftone.core.compute.AttentionShape;
 import dev.halftone.core.compute.KvCache;
 
 /// Keys as right-hand sides of `q·Kᵀ`: per head, strips of [Kernels#lanes] positions, `[headSize][lanes]` each. Values
-/// as
-/// right-hand sides of `p·V`: per head, `[position][headSize]`, padded to whole vectors.
+/// as right-hand sides of `p·V`: per head, strips of [Kernels#lanes] of its columns, `[position][lanes]` each, the last
+/// one
+/// padded.
 final class CpuKvCache implements KvCache {
     private final Memory keys; // [layer][slot][kvHead][position / lanes][headSize][lanes]
-    private final Memory values; // [layer][slot][kvHead][position][paddedHead]
+    private final Memory values; // [layer][slot][kvHead][paddedHead / lanes][position][lanes]
     private final int layers;
     private final int slots;
     private final int capacity;
@@ -61,8 +62,13 @@ final class CpuKvCache implements KvCache {
         return values.address() + head(layer, slot, kvHead) * positions * paddedHead() * Float.BYTES;
     }
 
+    /// From one strip of values to the next.
+    long valueStripBytes() {
+        return (long) positions * lanes * Float.BYTES;
+    }
+
     /// From one strip of keys to the next.
-    long stripBytes() {
+    long keyStripBytes() {
         return (long) headSize * lanes * Float.BYTES;
     }
 
@@ -70,15 +76,18 @@ final class CpuKvCache implements KvCache {
     void store(int layer, int slot, int position, long tokenKeys, long tokenValues) {
         for (int head = 0; head < kvHeads; head++) {
             long from = tokenKeys + (long) head * headSize * Float.BYTES;
-            long to =
-                    keys(layer, slot, head) + position / lanes * stripBytes() + (long) (position % lanes) * Float.BYTES;
+            long to = keys(layer, slot, head)
+                    + position / lanes * keyStripBytes()
+                    + (long) (position % lanes) * Float.BYTES;
             for (int i = 0; i < headSize; i++) {
                 Memory.putFloat(to + (long) i * lanes * Float.BYTES, Memory.getFloat(from + (long) i * Float.BYTES));
             }
-            Memory.copyFloats(
-                    tokenValues + (long) head * headSize * Float.BYTES,
-                    values(layer, slot, head) + (long) position * paddedHead() * Float.BYTES,
-                    headSize);
+            from = tokenValues + (long) head * headSize * Float.BYTES;
+            to = values(layer, slot, head) + (long) position * lanes * Float.BYTES;
+            for (int i = 0; i < headSize; i += lanes) {
+                Memory.copyFloats(from + (long) i * Float.BYTES, to, Math.min(lanes, headSize - i));
+                to += valueStripBytes();
+            }
         }
     }
 

@@ -146,7 +146,7 @@ final class Gemm implements WorkerPool.Task {
                 long right = panel;
                 if (valid == Kernels.TILE_ROWS && width == Kernels.TILE_STRIPS * lanes) {
                     long to = at(row, firstColumn);
-                    kernels.tile(left, aRow, Float.BYTES, valid, right, stripBytes, vector, count, to, cRow, alpha);
+                    kernels.tile(left, aRow, valid, right, stripBytes, count, to, cRow, alpha);
                 } else {
                     long edge = panel + DEPTH * Kernels.TILE_STRIPS * vector;
                     edge(left, valid, right, stripBytes, taskStrips, count, edge);
@@ -166,13 +166,13 @@ final class Gemm implements WorkerPool.Task {
         long edgeRow = Kernels.TILE_STRIPS * vector;
         Memory.zeroFloats(edge, (long) Kernels.TILE_ROWS * Kernels.TILE_STRIPS * lanes);
         if (taskStrips == Kernels.TILE_STRIPS) {
-            kernels.tile(left, aRow, Float.BYTES, valid, right, stripBytes, vector, count, edge, edgeRow, alpha);
+            kernels.tile(left, aRow, valid, right, stripBytes, count, edge, edgeRow, alpha);
             return;
         }
         for (int strip = 0; strip < taskStrips; strip++) {
             long from = right + strip * stripBytes;
             long to = edge + strip * vector;
-            kernels.narrowTile(left, aRow, Float.BYTES, valid, from, vector, count, to, edgeRow, alpha);
+            kernels.narrowTile(left, aRow, valid, from, count, to, edgeRow, alpha);
         }
     }
 

@@ -115,13 +115,11 @@ final class Gram {
             long left = strip(leftSlab, row / lanes) + (long) (row % lanes) * Float.BYTES;
             int valid = Math.min(Kernels.TILE_ROWS, rows - row);
             if (valid == Kernels.TILE_ROWS && firstColumn + width <= columns) {
-                long to = sum.at(row, firstColumn);
-                kernels.tile(
-                        left, Float.BYTES, vector, valid, right, stripBytes, vector, count, to, sum.rowBytes(), 1f);
+                kernels.columnTile(left, right, stripBytes, count, sum.at(row, firstColumn), sum.rowBytes());
             } else {
                 long edgeRow = (long) width * Float.BYTES;
                 Memory.zeroFloats(edge, (long) Kernels.TILE_ROWS * width);
-                kernels.tile(left, Float.BYTES, vector, valid, right, stripBytes, vector, count, edge, edgeRow, 1f);
+                kernels.columnTile(left, right, stripBytes, count, edge, edgeRow);
                 for (int i = 0; i < valid; i++) {
                     int part = Math.min(width, columns - firstColumn);
                     kernels.add(edge + i * edgeRow, sum.at(row + i, firstColumn), part);

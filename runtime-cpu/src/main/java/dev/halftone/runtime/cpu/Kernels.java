@@ -28,27 +28,19 @@ interface Kernels {
 
     /// `c[i][v] += alpha * sum over k of a[i][k] * b[v][k]` for four rows and four strips.
     ///
-    /// @param rows  valid rows of `a`, 1 to 4; the last one stands for the missing ones
-    /// @param aRow  from one row of `a` to the next
-    /// @param aStep from one `k` to the next in `a`
+    /// @param a      rows of floats, side by side
+    /// @param aRow   from one row of `a` to the next
+    /// @param rows   valid rows of `a`, 1 to 4; the last one stands for the missing ones
     /// @param bStrip from one strip of `b` to the next
-    /// @param bStep from one `k` to the next in `b`
-    void tile(
-            long a,
-            long aRow,
-            long aStep,
-            int rows,
-            long b,
-            long bStrip,
-            long bStep,
-            int depth,
-            long c,
-            long cRow,
-            float alpha);
+    void tile(long a, long aRow, int rows, long b, long bStrip, int depth, long c, long cRow, float alpha);
 
     /// The same for one strip.
-    void narrowTile(
-            long a, long aRow, long aStep, int rows, long b, long bStep, int depth, long c, long cRow, float alpha);
+    void narrowTile(long a, long aRow, int rows, long b, int depth, long c, long cRow, float alpha);
+
+    /// `c[i][v] += sum over k of a[k][i] * b[v][k]` for four rows of `c` and four strips.
+    ///
+    /// @param a four neighbouring columns of a strip
+    void columnTile(long a, long b, long bStrip, int depth, long c, long cRow);
 
     /// Strips `[from, to)` of `y = W·x + bias` for one prepared row `x`. It lies on the heap, because a float of an
     /// array costs the compiler a tenth of what a float of a segment costs, and these kernels are near its limits.

@@ -13,30 +13,20 @@ final class VectorKernels implements Kernels {
     }
 
     @Override
-    public void tile(
-            long a,
-            long aRow,
-            long aStep,
-            int rows,
-            long b,
-            long bStrip,
-            long bStep,
-            int depth,
-            long c,
-            long cRow,
-            float alpha) {
-        TileKernel.tile(a, aRow, aStep, rows, b, bStrip, bStep, depth, c, cRow, alpha);
+    public void tile(long a, long aRow, int rows, long b, long bStrip, int depth, long c, long cRow, float alpha) {
+        TileKernel.tile(a, aRow, rows, b, bStrip, depth, c, cRow, alpha);
     }
 
     @Override
-    public void narrowTile(
-            long a, long aRow, long aStep, int rows, long b, long bStep, int depth, long c, long cRow, float alpha) {
-        TileKernel.narrowTile(a, aRow, aStep, rows, b, bStep, depth, c, cRow, alpha);
+    public void narrowTile(long a, long aRow, int rows, long b, int depth, long c, long cRow, float alpha) {
+        TileKernel.narrowTile(a, aRow, rows, b, depth, c, cRow, alpha);
     }
 
-    /// Four strips far apart are read side by side, because one stream alone does not keep the memory busy. Where the
-    /// quarters overlap, a strip is computed twice. The kernels do one group of strips per call, so that they are
-    /// called often and soon compiled as a whole.
+    @Override
+    public void columnTile(long a, long b, long bStrip, int depth, long c, long cRow) {
+        TileKernel.columnTile(a, b, bStrip, depth, c, cRow);
+    }
+
     @Override
     public void multiplyRow(PackedWeight weight, float[] x, float[] sums, int from, int to, long y) {
         int quarter = Math.ceilDiv(to - from, 4);
