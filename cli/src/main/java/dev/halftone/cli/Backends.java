@@ -8,6 +8,7 @@ import dev.halftone.runtime.cpu.CpuBackend;
 import dev.halftone.runtime.cpu.ProductMode;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Map;
 import java.util.ServiceLoader;
 import java.util.stream.Collectors;
 
@@ -29,32 +30,23 @@ final class Backends {
     /// The backend that the options ask for; the caller closes it.
     ///
     /// @param matmul what the user said after `--matmul`, or null
-    /// @param usual  what the command takes when neither that nor the system property says anything
+    /// @param usual  what the command takes when that says nothing
     static Backend open(Console console, String matmul, ProductMode usual) {
         return open(console.options().threadCount(), console, matmul, usual);
     }
 
     /// The same with so many threads.
     static Backend open(int threads, Console console, String matmul, ProductMode usual) {
-        String before = System.getProperty(ProductMode.PROPERTY);
-        if (matmul != null || before == null) {
-            System.setProperty(ProductMode.PROPERTY, (matmul == null ? usual : ProductMode.of(matmul)).word());
+        BackendProvider provider = choose(console.options().backend, providers(), console);
+        Map<String, String> settings = Map.of();
+        if (provider.settings().contains(ProductMode.SETTING)) {
+            settings = Map.of(ProductMode.SETTING, matmul == null ? usual.word() : matmul);
+        } else if (matmul != null) {
+            throw Usage.fault("--matmul is for the CPU backend", "--backend cpu, or no --matmul");
         }
-        try {
-            Backend backend = open(console.options().backend, threads, providers(), console);
-            console.detail("backend: " + backend.description());
-            if (matmul != null && products(backend) == null) {
-                backend.close();
-                throw Usage.fault("--matmul is for the CPU backend", "--backend cpu, or no --matmul");
-            }
-            return backend;
-        } finally {
-            if (before == null) {
-                System.clearProperty(ProductMode.PROPERTY);
-            } else {
-                System.setProperty(ProductMode.PROPERTY, before);
-            }
-        }
+        Backend backend = provider.open(threads, settings);
+        console.detail("backend: " + backend.description());
+        return backend;
     }
 
     /// What multiplied matrices of many rows on `backend` so far, in one line; null if it has but one way.
@@ -62,9 +54,8 @@ final class Backends {
         return backend instanceof CpuBackend cpu ? cpu.products() : null;
     }
 
-    /// @param threads 0 for the backend's own choice
     /// @throws HalftoneException if no provider has that name, or it refuses
-    static Backend open(String name, int threads, List<BackendProvider> providers, Console console) {
+    static BackendProvider choose(String name, List<BackendProvider> providers, Console console) {
         String known = providers.stream().map(BackendProvider::name).collect(Collectors.joining(", "));
         boolean auto = name.equals(AUTO);
         boolean found = false;
@@ -75,7 +66,7 @@ final class Backends {
             found = true;
             String refusal = provider.refusal();
             if (refusal == null) {
-                return provider.open(threads);
+                return provider;
             }
             if (!auto) {
                 throw new HalftoneException(

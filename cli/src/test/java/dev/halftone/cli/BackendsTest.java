@@ -9,20 +9,17 @@ import dev.halftone.core.HalftoneException;
 import dev.halftone.core.HalftoneException.Kind;
 import dev.halftone.core.compute.Backend;
 import dev.halftone.core.compute.BackendProvider;
-import dev.halftone.core.compute.ReferenceBackend;
 import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 
 class BackendsTest {
-    private static final Backend BACKEND = new ReferenceBackend();
-
     private record Provider(String name, int priority, String refusal) implements BackendProvider {
         @Override
-        public Backend open(int threads) {
-            assertEquals(3, threads);
-            return BACKEND;
+        public Backend open(int threads, Map<String, String> settings) {
+            throw new AssertionError("not to be opened");
         }
     }
 
@@ -32,29 +29,29 @@ class BackendsTest {
     private final ByteArrayOutputStream err = new ByteArrayOutputStream();
     private final GlobalOptions options = new GlobalOptions();
 
-    private Backend open(String name, List<BackendProvider> providers) {
+    private BackendProvider choose(String name, List<BackendProvider> providers) {
         Console console = new Console(
                 Invocation.print(new ByteArrayOutputStream()), Invocation.print(err), Environment.plain(null), options);
-        return Backends.open(name, 3, providers, console);
+        return Backends.choose(name, providers, console);
     }
 
     @Test
     void takesTheFirstThatDoesNotRefuseAndTellsTheRefusalUnderV() {
         options.verbose = true;
-        assertSame(BACKEND, open("auto", PROVIDERS));
+        assertSame(PROVIDERS.getLast(), choose("auto", PROVIDERS));
         assertTrue(err.toString(StandardCharsets.UTF_8).contains("backend gpu refused: no driver"));
     }
 
     @Test
     void doesNotReplaceABackendAskedForByName() {
-        HalftoneException fault = assertThrows(HalftoneException.class, () -> open("gpu", PROVIDERS));
+        HalftoneException fault = assertThrows(HalftoneException.class, () -> choose("gpu", PROVIDERS));
         assertEquals(Kind.RESOURCES, fault.kind());
         assertEquals("no driver", fault.detail());
     }
 
     @Test
     void namesTheKnownOnesForAnUnknownName() {
-        HalftoneException fault = assertThrows(HalftoneException.class, () -> open("tpu", PROVIDERS));
+        HalftoneException fault = assertThrows(HalftoneException.class, () -> choose("tpu", PROVIDERS));
         assertEquals(Kind.USAGE, fault.kind());
         assertTrue(fault.remedy().contains("gpu, cpu"), fault.remedy());
     }
@@ -62,7 +59,7 @@ class BackendsTest {
     @Test
     void failsWhenAllRefuse() {
         HalftoneException fault =
-                assertThrows(HalftoneException.class, () -> open("auto", List.of(PROVIDERS.getFirst())));
+                assertThrows(HalftoneException.class, () -> choose("auto", List.of(PROVIDERS.getFirst())));
         assertEquals(Kind.RESOURCES, fault.kind());
     }
 }

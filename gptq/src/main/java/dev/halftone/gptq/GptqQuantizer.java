@@ -15,11 +15,8 @@ import java.util.TreeMap;
 
 /// GPTQ as a method: needs the moments of each linear's inputs, and compares itself with plain rounding.
 public final class GptqQuantizer implements WeightQuantizer {
-    /// What a factor depends on besides the moments.
-    private record FactorKey(double damping, ColumnOrder order, int groupLength) {}
-
-    /// The same, for the shift of the target.
-    private record ShiftKey(double damping, ColumnOrder order, int groupLength) {}
+    /// What a factor, and with it the target, depends on besides the statistics.
+    private record Key(Class<?> derived, double damping, ColumnOrder order, int groupLength) {}
 
     private final GptqOptions options;
 
@@ -75,17 +72,17 @@ public final class GptqQuantizer implements WeightQuantizer {
             String linear, Weight weight, QuantizationScheme scheme, InputStatistics statistics, Backend backend) {
         int groupLength = scheme.groupLength(weight.inputs());
         InverseFactor factor = statistics.derived(
-                new FactorKey(options.damping(), options.order(), groupLength),
+                new Key(InverseFactor.class, options.damping(), options.order(), groupLength),
                 InverseFactor.class,
                 () -> InverseFactor.of(linear, statistics.moments(), groupLength, options, backend));
         try (Arena arena = Arena.ofShared()) {
             Weight target = weight;
             if (needsFloatInputs()) {
-                FloatTarget shift = statistics.derived(
-                        new ShiftKey(options.damping(), options.order(), groupLength),
+                FloatTarget shifted = statistics.derived(
+                        new Key(FloatTarget.class, options.damping(), options.order(), groupLength),
                         FloatTarget.class,
                         () -> FloatTarget.of(statistics, factor, backend));
-                target = shift.of(weight, arena, backend);
+                target = shifted.of(weight, arena, backend);
             }
             return solve(target, scheme, factor, statistics, backend);
         } catch (ArithmeticException e) {

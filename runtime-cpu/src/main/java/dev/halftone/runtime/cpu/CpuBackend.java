@@ -1,5 +1,6 @@
 package dev.halftone.runtime.cpu;
 
+import dev.halftone.core.HalftoneException;
 import dev.halftone.core.compute.AttentionShape;
 import dev.halftone.core.compute.Backend;
 import dev.halftone.core.compute.Batch;
@@ -32,11 +33,18 @@ public final class CpuBackend implements Backend {
     private final MatrixPanels panels;
     private final ManyRows manyRows;
 
-    /// Multiplies many rows as the system property [ProductMode#PROPERTY] asks.
+    /// Multiplies many rows with the kernels of this module.
     ///
     /// @param threads workers, or 0 for as many as there are processors
     public CpuBackend(int threads) {
-        this(VectorWidth.kernels(), threads, ProductMode.requested(), ManyRows.LEAST_ROWS);
+        this(threads, ProductMode.VECTOR);
+    }
+
+    /// @param threads workers, or 0 for as many as there are processors
+    /// @param mode    what multiplies many rows
+    /// @throws HalftoneException of kind RESOURCES if oneDNN is asked for by name and cannot be had
+    public CpuBackend(int threads, ProductMode mode) {
+        this(VectorWidth.kernels(), threads, mode, ManyRows.LEAST_ROWS);
     }
 
     CpuBackend(Kernels kernels, int threads) {

@@ -2,6 +2,8 @@ package dev.halftone.runtime.cpu;
 
 import dev.halftone.core.compute.Backend;
 import dev.halftone.core.compute.BackendProvider;
+import java.util.Map;
+import java.util.Set;
 
 /// Offers [CpuBackend] under the name `cpu`. It serves on every machine.
 public final class CpuBackendProvider implements BackendProvider {
@@ -21,7 +23,16 @@ public final class CpuBackendProvider implements BackendProvider {
     }
 
     @Override
-    public Backend open(int threads) {
-        return new CpuBackend(threads);
+    public Set<String> settings() {
+        return Set.of(ProductMode.SETTING);
+    }
+
+    @Override
+    public Backend open(int threads, Map<String, String> settings) {
+        if (!settings().containsAll(settings.keySet())) {
+            throw new IllegalArgumentException("settings " + settings + "; known are " + settings());
+        }
+        String mode = settings.get(ProductMode.SETTING);
+        return new CpuBackend(threads, mode == null ? ProductMode.VECTOR : ProductMode.of(mode));
     }
 }

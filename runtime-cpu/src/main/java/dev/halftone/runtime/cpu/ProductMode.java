@@ -17,8 +17,8 @@ public enum ProductMode {
     /// The fastest by a clear factor, measured when first needed.
     AUTO;
 
-    /// The system property that a [CpuBackend] reads its mode from; [#VECTOR] without it.
-    public static final String PROPERTY = "halftone.cpu.matmul";
+    /// The name of this choice among the settings of [CpuBackendProvider].
+    public static final String SETTING = "matmul";
 
     /// How a user writes it, such as `onednn-bf16`.
     public String word() {
@@ -42,10 +42,5 @@ public enum ProductMode {
                 "there is no way of multiplying matrices called '" + word + "'",
                 "known are " + words(),
                 "--matmul " + AUTO.word());
-    }
-
-    static ProductMode requested() {
-        String word = System.getProperty(PROPERTY);
-        return word == null || word.isBlank() ? VECTOR : of(word.strip());
     }
 }

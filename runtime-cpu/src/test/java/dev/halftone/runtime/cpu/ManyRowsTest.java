@@ -3,7 +3,6 @@ package dev.halftone.runtime.cpu;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -145,7 +144,6 @@ class ManyRowsTest {
 
     @Test
     void keepsToVectorsWhenNothingElseIsAskedFor() {
-        assertNull(System.getProperty(ProductMode.PROPERTY));
         try (CpuBackend backend = TestBackends.open(1)) {
             assertEquals("vector kernels, float32", backend.products());
         }
