@@ -4,9 +4,10 @@ import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.runtime.cpu.OneDnn.Numbers;
 import java.util.Arrays;
 
-/// A linear over many rows by [OneDnn]: the workers first restore the weight, a bounded part at a time, and bring the
-/// activations into order; then each multiplies blocks of rows by panels of outputs, alone. Neither depends on how many
-/// workers there are, so neither does the result.
+/// A linear over many rows by [OneDnn]: the workers first bring the activations into order where they are not; then
+/// each
+/// restores one panel of outputs at a time, which stays in its own cache while it is multiplied by all rows. A panel's
+/// width does depend on how many workers there are, but no sum crosses panels, so the result does not.
 ///
 /// Inputs that are rounded to integers go in as unsigned bytes, 128 too large; what that adds to the sums of a column
 /// is taken off before they are scaled. The sums are exact, so the result is that of [IntegerProduct], bit for
@@ -14,17 +15,17 @@ import java.util.Arrays;
 ///
 /// In bfloat16, two inputs that lie as many places apart as a vector has lanes share a word: see [PairKernel].
 final class PanelProduct implements WorkerPool.Task, AutoCloseable {
-    /// Outputs of one product: two blocks, so that a call's cost does not show.
-    private static final int PANEL = 2 * OneDnn.BLOCK;
+    /// Outputs of one product: two blocks, so that a call's cost does not show, if they fill no more than this.
+    private static final int MOST_PANEL_BYTES = 2 << 20;
+
+    /// Panels that every worker should have, so that none waits long for another.
+    private static final int PANELS = 4;
 
     /// Rows of one product: as many as leave a panel's worth of both sides in a second-level cache.
     private static final int MOST_ROWS = 256;
 
     /// Below this, products have any number of rows; above, powers of two, so that there are few different ones.
     private static final int LEAST_ROWS = 16;
-
-    /// Restored weights at a time.
-    private static final long MOST_BYTES = 16 << 20;
 
     /// Inputs of a strip that are restored at a time.
     private static final int CHUNK = 256;
@@ -37,8 +38,8 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
     private final float[][] rows;
     private final float[][] arranged;
     private Memory left = Memory.ofBytes(Memory.LINE);
-    private Memory right = Memory.ofBytes(Memory.LINE);
-    private Memory offsets = Memory.ofBytes(Memory.LINE); // of each restored column, an integer
+    private final Memory[] right; // of each worker, a restored panel
+    private final Memory[] offsets; // of each restored column, an integer
     private Memory middle = Memory.ofBytes(Memory.LINE); // one row of activations that are all 128
     private int middleLength;
     private final byte[][] bytes;
@@ -52,10 +53,8 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
     private int depth;
     private boolean direct; // the activations are taken where they lie
     private boolean preparing;
-    private int firstBlock; // of those restored
-    private int blocks;
+    private int panel; // outputs
     private OneDnnProduct columnSums; // of one block, for integers
-    private int rowTasks;
     private int pieces;
     private int[] pieceRow = new int[8];
     private OneDnnProduct[][] products = new OneDnnProduct[8][2]; // for a whole panel, and for the last
@@ -69,6 +68,12 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
         rows = new float[pool.threads()][0];
         arranged = new float[pool.threads()][0];
         bytes = new byte[pool.threads()][0];
+        right = new Memory[pool.threads()];
+        offsets = new Memory[pool.threads()];
+        for (int worker = 0; worker < pool.threads(); worker++) {
+            right[worker] = Memory.ofBytes(Memory.LINE);
+            offsets[worker] = Memory.ofBytes(2L * OneDnn.BLOCK * Integer.BYTES);
+        }
     }
 
     /// Whose products these are.
@@ -111,33 +116,33 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
         y = newY;
         depth = Math.ceilDiv(weight.paddedInputs(), numbers.depthStep) * numbers.depthStep;
         direct = numbers == Numbers.FLOAT32 && weight.columns == null && depth == weight.inputs;
-        int wantedBlocks = Math.ceilDiv(weight.outputs, OneDnn.BLOCK);
-        int mostBlocks = (int) Math.max(2, MOST_BYTES / blockBytes() / 2 * 2);
-        reserve(Math.min(wantedBlocks, mostBlocks));
+        boolean wide =
+                2 * blockBytes() <= MOST_PANEL_BYTES && weight.outputs >= 2 * OneDnn.BLOCK * PANELS * pool.threads();
+        panel = (wide ? 2 : 1) * OneDnn.BLOCK;
+        reserve();
         describe();
-        rowTasks = direct ? 0 : Math.ceilDiv(x.rows(), LEAST_ROWS);
-        for (firstBlock = 0; firstBlock < wantedBlocks; firstBlock += mostBlocks) {
-            blocks = Math.min(mostBlocks, wantedBlocks - firstBlock);
+        if (!direct) {
             preparing = true;
-            pool.splitFreely(blocks + rowTasks, 1, this);
-            rowTasks = 0;
-            preparing = false;
-            pool.splitFreely(Math.ceilDiv(blocks * OneDnn.BLOCK, PANEL) * pieces, 1, this);
+            pool.splitFreely(Math.ceilDiv(x.rows(), LEAST_ROWS), 1, this);
         }
+        preparing = false;
+        pool.splitFreely(Math.ceilDiv(weight.outputs, panel), 1, this);
     }
 
     private long blockBytes() {
         return (long) depth * OneDnn.BLOCK * numbers.bytes;
     }
 
-    private void reserve(int mostBlocks) {
-        right = grown(right, mostBlocks * blockBytes());
+    private void reserve() {
+        for (int worker = 0; worker < right.length; worker++) {
+            right[worker] = grown(right[worker], panel / OneDnn.BLOCK * blockBytes());
+        }
         if (!direct) {
             left = grown(left, (long) x.rows() * depth * numbers.bytes);
         }
         scratch.require(Math.max(depth, (long) CHUNK * lanes));
         if (numbers == Numbers.UNSIGNED8) {
-            reserveForIntegers(mostBlocks);
+            reserveForIntegers();
         }
         if (weight.columns != null || numbers == Numbers.UNSIGNED8) {
             for (int worker = 0; worker < rows.length; worker++) {
@@ -147,8 +152,7 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
         }
     }
 
-    private void reserveForIntegers(int mostBlocks) {
-        offsets = grown(offsets, (long) mostBlocks * OneDnn.BLOCK * Integer.BYTES);
+    private void reserveForIntegers() {
         scales = grown(scales, x.rows());
         for (int worker = 0; worker < bytes.length; worker++) {
             if (bytes[worker].length < depth) {
@@ -179,7 +183,7 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
 
     /// Cuts the rows into pieces and has a product for each.
     private void describe() {
-        int last = weight.outputs % PANEL == 0 ? PANEL : weight.outputs % PANEL;
+        int last = weight.outputs % panel == 0 ? panel : weight.outputs % panel;
         pieces = 0;
         int size = MOST_ROWS;
         for (int row = 0; row < x.rows(); row += size) {
@@ -199,7 +203,7 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
             pieceRow[pieces] = row;
             long leftRow = direct ? x.stride() : depth;
             products[pieces][0] =
-                    oneDnn.product(numbers, size, depth, Math.min(PANEL, weight.outputs), leftRow, y.stride());
+                    oneDnn.product(numbers, size, depth, Math.min(panel, weight.outputs), leftRow, y.stride());
             products[pieces][1] = oneDnn.product(numbers, size, depth, last, leftRow, y.stride());
             pieces++;
         }
@@ -208,34 +212,41 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
     @Override
     public void run(int worker, int from, int to) {
         for (int task = from; task < to; task++) {
-            if (!preparing) {
-                multiply(worker, task / pieces, task % pieces);
-            } else if (task < blocks) {
-                restore(scratch.of(worker), firstBlock + task, right.address() + task * blockBytes());
-                if (numbers == Numbers.UNSIGNED8) {
-                    offset(worker, task);
-                }
-            } else {
-                int row = (task - blocks) * LEAST_ROWS;
+            if (preparing) {
+                int row = task * LEAST_ROWS;
                 for (int i = row; i < Math.min(x.rows(), row + LEAST_ROWS); i++) {
                     prepare(worker, i);
                 }
+            } else {
+                multiply(worker, task * panel);
             }
         }
     }
 
-    private void multiply(int worker, int panel, int piece) {
-        int column = firstBlock * OneDnn.BLOCK + panel * PANEL;
-        OneDnnProduct product = products[piece][column + PANEL > weight.outputs ? 1 : 0];
-        int row = pieceRow[piece];
+    /// All rows by the panel of outputs that begins at `column`.
+    private void multiply(int worker, int column) {
+        int width = Math.min(panel, weight.outputs - column);
+        for (int from = 0; from < width; from += OneDnn.BLOCK) {
+            long block = right[worker].address() + from / OneDnn.BLOCK * blockBytes();
+            restore(scratch.of(worker), (column + from) / OneDnn.BLOCK, block);
+            if (numbers == Numbers.UNSIGNED8) {
+                offset(worker, block, offsets[worker].address() + (long) from * Integer.BYTES);
+            }
+        }
+        for (int piece = 0; piece < pieces; piece++) {
+            multiply(worker, column, products[piece][width < panel ? 1 : 0], pieceRow[piece]);
+        }
+    }
+
+    private void multiply(int worker, int column, OneDnnProduct product, int row) {
         long a = direct ? x.row(row) : left.address() + (long) row * depth * numbers.bytes;
-        long b = right.address() + (long) panel * PANEL * depth * numbers.bytes;
+        long b = right[worker].address();
         long bias = weight.bias(0) + (long) column * Float.BYTES;
         if (numbers != Numbers.UNSIGNED8) {
             product.run(worker, a, b, y.at(row, column), bias);
             return;
         }
-        long offset = offsets.address() + (long) panel * PANEL * Integer.BYTES;
+        long offset = offsets[worker].address();
         product.run(worker, a, b, y.at(row, column), 0);
         long factors = weight.factors(column / lanes);
         for (int i = row; i < row + product.rows(); i++) {
@@ -268,9 +279,8 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
     }
 
     /// What 128 in every input would add to the columns of a restored block, negated.
-    private void offset(int worker, int block) {
-        long sums = offsets.address() + (long) block * OneDnn.BLOCK * Integer.BYTES;
-        columnSums.run(worker, middle.address(), right.address() + block * blockBytes(), sums, 0);
+    private void offset(int worker, long block, long sums) {
+        columnSums.run(worker, middle.address(), block, sums, 0);
         for (int column = 0; column < OneDnn.BLOCK; column++) {
             long at = sums + (long) column * Integer.BYTES;
             Memory.putInt(at, -Memory.getInt(at));
@@ -347,8 +357,10 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
     @Override
     public void close() {
         left.close();
-        right.close();
-        offsets.close();
+        for (int worker = 0; worker < right.length; worker++) {
+            right[worker].close();
+            offsets[worker].close();
+        }
         middle.close();
         oneDnn.close();
     }
