@@ -34,6 +34,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.regex.Pattern;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -241,6 +242,23 @@ class HeadRunTest {
             Weight meant = LinearWeights.of(before).weight(Llama.HEAD);
             assertArrayEquals(
                     RoundToNearest.round(meant, head.scheme(), backend).restore(), head.restore());
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"gptq_v2", "compressed-tensors"})
+    void choosesZeroPointsIfTheOthersDo(String layout) throws IOException {
+        QuantizationScheme scheme = PackedLayouts.scheme(layout, 4, 64, false, DType.BF16);
+        Recipe recipe = new Recipe(
+                        new RoundToNearest(), scheme, PackedLayouts.of(layout, scheme, ActivationScheme.Kind.NONE))
+                .withOverrides(List.of(SchemeOverride.leave(Pattern.compile("down_proj"))))
+                .withHeadBits(8);
+        assertEquals(LINEARS - 3 + 1, quantize(model(true), "out", recipe).verified());
+        try (Checkpoint written = Checkpoint.open(folder.resolve("out"))) {
+            QuantizedWeight head = (QuantizedWeight) LinearWeights.of(written).weight(Llama.HEAD);
+            assertFalse(head.scheme().symmetric());
+            assertEquals(64, head.scheme().groupSize());
+            assertTrue(IntStream.of(head.zeros()).distinct().count() > 1);
         }
     }
 
