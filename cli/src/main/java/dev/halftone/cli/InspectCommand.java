@@ -2,6 +2,7 @@ package dev.halftone.cli;
 
 import dev.halftone.core.checkpoint.Checkpoint;
 import dev.halftone.core.layout.LinearWeights;
+import dev.halftone.core.model.Llama;
 import dev.halftone.core.model.LlamaConfig;
 import dev.halftone.core.tensor.Tensor;
 import java.io.IOException;
@@ -26,9 +27,14 @@ final class InspectCommand implements Command {
     public int run(Console console, Interruption interruption) throws IOException {
         try (Checkpoint checkpoint = Checkpoint.open(model)) {
             LlamaConfig config = ModelFacts.config(checkpoint);
-            ModelFacts facts = ModelFacts.of(config, checkpoint.tensors().values());
-            String quantization = LinearWeights.of(checkpoint).description().orElse(null);
-            describe(checkpoint, config, facts, quantization, console);
+            LinearWeights weights = LinearWeights.of(checkpoint);
+            boolean packedHead = weights.isPacked(Llama.HEAD);
+            ModelFacts facts =
+                    ModelFacts.of(config, packedHead, checkpoint.tensors().values());
+            String quantization = weights.description().orElse(null);
+            String head =
+                    packedHead ? ", head quantized" : config.tiedEmbeddings() ? ", head tied to the embedding" : "";
+            describe(checkpoint, config, facts, quantization, head, console);
             if (tensors) {
                 for (Tensor tensor : checkpoint.tensors().values()) {
                     describe(tensor, console);
@@ -53,7 +59,12 @@ final class InspectCommand implements Command {
     }
 
     private void describe(
-            Checkpoint checkpoint, LlamaConfig config, ModelFacts facts, String quantization, Console console)
+            Checkpoint checkpoint,
+            LlamaConfig config,
+            ModelFacts facts,
+            String quantization,
+            String head,
+            Console console)
             throws IOException {
         field(
                 console,
@@ -85,10 +96,7 @@ final class InspectCommand implements Command {
                 "bits",
                 Figures.format(
                         "%.2f per weight of the linears, %.2f overall", facts.bitsPerWeight(), facts.bitsOverall()));
-        field(
-                console,
-                "vocabulary",
-                config.vocabulary() + (config.tiedEmbeddings() ? ", head tied to the embedding" : ""));
+        field(console, "vocabulary", config.vocabulary() + head);
         field(console, "context", config.context() + " tokens");
         field(console, "tokenizer", has("tokenizer.json") ? "yes" : "no tokenizer.json");
         field(console, "chat template", hasChatTemplate(checkpoint) ? "yes" : "no");

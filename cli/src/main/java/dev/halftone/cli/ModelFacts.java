@@ -3,6 +3,7 @@ package dev.halftone.cli;
 import dev.halftone.core.checkpoint.Checkpoint;
 import dev.halftone.core.model.DecoderBlock;
 import dev.halftone.core.model.InputSite;
+import dev.halftone.core.model.Llama;
 import dev.halftone.core.model.LlamaConfig;
 import dev.halftone.core.tensor.DType;
 import dev.halftone.core.tensor.Tensor;
@@ -13,9 +14,9 @@ import java.util.Map;
 
 /// Sizes of a model, from its configuration and its files' headers alone.
 ///
-/// @param linears          matrices inside the blocks, those that are quantized
+/// @param linears          matrices inside the blocks, those that are quantized, and the head where it is packed
 /// @param linearParameters weights in them
-/// @param otherParameters  numbers of all other tensors: embedding, head, norms, biases
+/// @param otherParameters  numbers of all other tensors: embedding, a head in floating point, norms, biases
 /// @param linearBytes      what the files hold for the linears: weights or codes, scales, zeros, order
 /// @param totalBytes       what the files hold for all tensors
 /// @param types            bytes by storage type
@@ -27,7 +28,13 @@ record ModelFacts(
         long totalBytes,
         Map<DType, Long> types) {
 
+    /// For a model whose head is in floating point.
     static ModelFacts of(LlamaConfig config, Collection<Tensor> tensors) {
+        return of(config, false, tensors);
+    }
+
+    /// @param packedHead whether the head is quantized
+    static ModelFacts of(LlamaConfig config, boolean packedHead, Collection<Tensor> tensors) {
         int linears = 0;
         long linearParameters = 0;
         for (InputSite site : InputSite.values()) {
@@ -35,6 +42,10 @@ record ModelFacts(
                 linears += config.layers();
                 linearParameters += (long) config.layers() * site.outputs(name, config) * site.width(config);
             }
+        }
+        if (packedHead) {
+            linears++;
+            linearParameters += (long) config.vocabulary() * config.hidden();
         }
         long otherParameters = 0;
         long linearBytes = 0;
@@ -44,7 +55,7 @@ record ModelFacts(
             long bytes = tensor.data().byteSize();
             totalBytes += bytes;
             types.merge(tensor.type(), bytes, Long::sum);
-            if (isInLinear(tensor.name(), config)) {
+            if (isInLinear(tensor.name(), config) || packedHead && isInHead(tensor.name())) {
                 linearBytes += bytes;
             } else {
                 otherParameters += tensor.shape().elements();
@@ -56,6 +67,10 @@ record ModelFacts(
     static LlamaConfig config(Checkpoint checkpoint) throws IOException {
         return LlamaConfig.of(
                 checkpoint.config(), checkpoint.json("generation_config.json").orElse(null));
+    }
+
+    private static boolean isInHead(String tensor) {
+        return tensor.startsWith(Llama.HEAD + ".") && !tensor.endsWith(".bias");
     }
 
     /// Whether a tensor is the weight of a linear of a block, whole or packed; its bias is not.

@@ -36,6 +36,7 @@ final class QuantizeCommand implements Command {
     private static final int USUAL_LENGTH = 2048;
     private static final String STORIES = "stories";
     private static final int USUAL_BITS = 4;
+    private static final List<Integer> HEAD_BITS = List.of(4, 8);
 
     @Parameters(index = "0", paramLabel = "MODEL", description = "Folder of the float model.")
     Path model;
@@ -77,6 +78,15 @@ final class QuantizeCommand implements Command {
 
     @Option(names = "--skip", paramLabel = "RE", description = "Leave the linears whose names match in floating point.")
     List<String> skips = List.of();
+
+    @Option(
+            names = "--head-bits",
+            paramLabel = "N",
+            description =
+                    "Round the head too, plainly, to 4 or 8 bits in the same groups; a head that was the embedding"
+                            + " table becomes a matrix of its own. Not counted by --target-bpw. Default: it stays in"
+                            + " floating point.")
+    Integer headBits;
 
     @Option(
             names = "--target-bpw",
@@ -199,6 +209,7 @@ final class QuantizeCommand implements Command {
         InputOptions inputs = InputOptions.of(chosen.usualInputs(), activations, activationRange);
         inputs.requireSymmetric(asymmetric);
         inputs.requireNoBudget(targetBpw);
+        requireHeadBits();
         OutputOptions outputs = outputOptions();
         LlamaConfig config;
         SchemeOptions options;
@@ -217,7 +228,8 @@ final class QuantizeCommand implements Command {
             throw Usage.fault("--target-bpw chooses by itself; --override and --skip do not go with it", null);
         }
         Recipe usual = chosen.recipe(settings, options.scheme(), layout, inputs.rounding())
-                .withOverrides(OverrideOptions.of(skips, overrides));
+                .withOverrides(OverrideOptions.of(skips, overrides))
+                .withHeadBits(headBits);
         view = new QuantizationView(console, out, force, !noResume);
         boolean reads = usual.needsCalibration() || targetBpw != null;
         Calibration shown = reads ? calibration(config, console) : null;
@@ -243,6 +255,12 @@ final class QuantizeCommand implements Command {
             run.run(view);
         }
         return 0;
+    }
+
+    private void requireHeadBits() {
+        if (headBits != null && !HEAD_BITS.contains(headBits)) {
+            throw Usage.fault("--head-bits must be 4 or 8, found " + headBits, "--head-bits 8");
+        }
     }
 
     private OutputOptions outputOptions() {

@@ -70,7 +70,7 @@ public final class DenseExport {
     private ConversionReport write(Path directory, ConversionProgress progress) throws IOException {
         LlamaConfig config = LlamaConfig.of(
                 checkpoint.config(), checkpoint.json("generation_config.json").orElse(null));
-        List<Entry> entries = ModelTensors.of(config);
+        List<Entry> entries = ModelTensors.of(config, Llama.tiesHead(config, weights));
         List<TensorSpec> specs = entries.stream()
                 .map(entry -> new TensorSpec(entry.name(), type, entry.shape()))
                 .toList();
@@ -80,18 +80,21 @@ public final class DenseExport {
                 reports.add(write(entry, writer));
                 progress.written(entry.name(), reports.size(), entries.size());
             }
-            writeFiles(writer);
+            writeFiles(config, writer);
             writer.publish();
         }
         return new ConversionReport(reports);
     }
 
-    private void writeFiles(CheckpointWriter writer) throws IOException {
-        ObjectNode config = checkpoint.config();
-        config.remove("quantization_config");
-        config.remove("dtype");
-        config.put("torch_dtype", Conversion.torchName(type));
-        writer.writeJson("config.json", config);
+    private void writeFiles(LlamaConfig config, CheckpointWriter writer) throws IOException {
+        ObjectNode tree = checkpoint.config();
+        tree.remove("quantization_config");
+        tree.remove("dtype");
+        tree.put("torch_dtype", Conversion.torchName(type));
+        if (config.tiedEmbeddings() && !Llama.tiesHead(config, weights)) {
+            tree.put(LlamaConfig.TIED, false);
+        }
+        writer.writeJson("config.json", tree);
         for (String name : COMPANIONS) {
             Path companion = checkpoint.directory().resolve(name);
             if (Files.isRegularFile(companion)) {

@@ -52,7 +52,7 @@ final class GgufConfig {
         config.put("max_position_embeddings", metadata.whole(prefix + "context_length", 1, Integer.MAX_VALUE));
         config.put("rms_norm_eps", metadata.positive(prefix + "attention.layer_norm_rms_epsilon"));
         config.put("vocab_size", vocabulary(file));
-        config.put("tie_word_embeddings", !file.tensors().containsKey("output.weight"));
+        config.put(LlamaConfig.TIED, !file.tensors().containsKey("output.weight"));
         putBiases(config, file, family);
         putWindow(config, metadata, family, prefix);
         double theta = metadata.positive(prefix + "rope.freq_base", 10_000);

@@ -15,6 +15,7 @@ import dev.halftone.core.layout.GgufCodes;
 import dev.halftone.core.layout.GgufCodes.RowOrder;
 import dev.halftone.core.layout.GgufRounding;
 import dev.halftone.core.layout.LinearWeights;
+import dev.halftone.core.model.Llama;
 import dev.halftone.core.model.LlamaConfig;
 import dev.halftone.core.model.RotaryScaling;
 import dev.halftone.core.tensor.Shape;
@@ -68,7 +69,7 @@ public final class GgufExport {
     }
 
     private ConversionReport write(Path target, ConversionProgress progress) throws IOException {
-        List<Entry> entries = ModelTensors.of(config);
+        List<Entry> entries = ModelTensors.of(config, Llama.tiesHead(config, weights));
         Map<Entry, GgufType> types = new LinkedHashMap<>();
         List<GgufSpec> specs = new ArrayList<>();
         if (config.scaling() instanceof RotaryScaling.Llama3) {

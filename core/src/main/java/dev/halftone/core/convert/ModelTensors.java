@@ -68,6 +68,11 @@ final class ModelTensors {
 
     /// All tensors of a model, in the order in which they are used.
     static List<Entry> of(LlamaConfig config) {
+        return of(config, config.tiedEmbeddings());
+    }
+
+    /// @param tied whether the head is the embedding table
+    static List<Entry> of(LlamaConfig config, boolean tied) {
         List<Entry> entries = new ArrayList<>();
         Shape table = Shape.of(config.vocabulary(), config.hidden());
         entries.add(new Entry(Llama.EMBEDDING, "token_embd.weight", table, Role.TABLE, 0));
@@ -75,7 +80,7 @@ final class ModelTensors {
             addBlock(entries, config, layer);
         }
         entries.add(norm(Llama.NORM, "output_norm.weight", config.hidden()));
-        if (!config.tiedEmbeddings()) {
+        if (!tied) {
             entries.add(new Entry(Llama.HEAD + ".weight", "output.weight", table, Role.TABLE, 0));
         }
         return entries;

@@ -273,7 +273,15 @@ public final class AwqGemmLayout implements PackedLayout {
             String tool,
             Map<String, ?> meta,
             Collection<String> denseLinears,
-            Map<String, QuantizationScheme> exceptions) {
+            Map<String, QuantizationScheme> exceptions,
+            QuantizationScheme head) {
+        if (head != null) {
+            throw new HalftoneException(
+                    Kind.USAGE,
+                    "the AWQ format leaves the head in floating point",
+                    "'" + HEAD + "' is to be " + head,
+                    "write gptq or compressed-tensors, or leave the head as it is");
+        }
         if (!exceptions.isEmpty()) {
             throw new HalftoneException(
                     Kind.USAGE,
@@ -288,7 +296,7 @@ public final class AwqGemmLayout implements PackedLayout {
         section.put("zero_point", !scheme.symmetric());
         section.put("version", "gemm");
         section.put("desc_act", false);
-        section.put("lm_head", false);
+        section.put(HEAD, false);
         // Older and newer readers look for one spelling each.
         section.put("quant_method", "awq");
         section.put("method", "awq");

@@ -1,5 +1,6 @@
 package dev.halftone.core.layout;
 
+import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.halftone.core.HalftoneException;
@@ -51,6 +52,9 @@ import java.util.stream.IntStream;
 /// Packed numbers are stored without their sign, shifted up by `2^(b-1)`: as our codes and zeros are.
 public final class CompressedTensorsLayout implements PackedLayout {
     static final String NAME = "compressed-tensors";
+
+    /// Format of a file whose groups differ in theirs.
+    private static final String MIXED = "mixed-precision";
 
     /// Release of the format's own tool that the written files are like.
     private static final String VERSION = "0.19.0";
@@ -453,20 +457,26 @@ public final class CompressedTensorsLayout implements PackedLayout {
             String tool,
             Map<String, ?> meta,
             Collection<String> dense,
-            Map<String, QuantizationScheme> exceptions) {
+            Map<String, QuantizationScheme> exceptions,
+            QuantizationScheme head) {
         if (settings.groups().size() != 1) {
             throw new IllegalArgumentException("a configuration is written for linears that are all alike");
         }
         CompressedTensorsGroup alike = settings.groups().getFirst();
         ObjectNode section = JsonNodeFactory.instance.objectNode();
         section.put("quant_method", NAME);
-        section.put("format", alike.format().text());
+        boolean mixed = head != null && alike.format() != Format.PACKED;
+        section.put("format", mixed ? MIXED : alike.format().text());
         section.put("quantization_status", "compressed");
         section.put("version", VERSION);
         section.putNull("global_compression_ratio");
         section.putNull("kv_cache_scheme");
-        // The head is a linear too, and is never quantized.
-        dense.forEach(section.putArray("ignore").add("lm_head")::add);
+        ArrayNode ignore = section.putArray("ignore");
+        if (head == null) {
+            // It is a linear too.
+            ignore.add(HEAD);
+        }
+        dense.forEach(ignore::add);
         ObjectNode groups = section.putObject("config_groups");
         // A linear's own name goes before the name of its class.
         writeGroup(groups, List.of("Linear"), alike, scheme);
@@ -474,6 +484,11 @@ public final class CompressedTensorsLayout implements PackedLayout {
         exceptions.forEach((linear, own) ->
                 others.computeIfAbsent(own, any -> new ArrayList<>()).add(linear));
         others.forEach((own, linears) -> writeGroup(groups, linears, alike, own));
+        if (head != null) {
+            // Named even if it is like the others: some readers do not count the head among the linears.
+            CompressedTensorsGroup own = CompressedTensorsGroup.of(Format.PACKED, head, ActivationScheme.Kind.NONE);
+            writeGroup(groups, List.of("re:^" + HEAD + "$"), own, head);
+        }
         return section;
     }
 

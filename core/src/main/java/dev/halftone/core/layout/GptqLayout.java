@@ -15,6 +15,7 @@ import java.lang.System.Logger.Level;
 import java.lang.foreign.Arena;
 import java.util.Arrays;
 import java.util.Collection;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -331,20 +332,25 @@ public final class GptqLayout implements PackedLayout {
             String tool,
             Map<String, ?> meta,
             Collection<String> dense,
-            Map<String, QuantizationScheme> exceptions) {
+            Map<String, QuantizationScheme> exceptions,
+            QuantizationScheme head) {
+        Map<String, QuantizationScheme> others = new LinkedHashMap<>(exceptions);
+        if (head != null && !head.equals(scheme)) {
+            others.put(HEAD, head);
+        }
         ObjectNode section = JsonNodeFactory.instance.objectNode();
         section.put("bits", scheme.bits());
         section.put("group_size", scheme.groupSize());
         section.put("desc_act", settings.actOrder());
         section.put("sym", scheme.symmetric());
-        section.put("lm_head", false);
+        section.put(HEAD, head != null);
         // Older and newer readers look for one spelling each.
         section.put("quant_method", "gptq");
         section.put("method", "gptq");
         section.put("checkpoint_format", name());
         section.put("format", name());
         section.put("pack_dtype", "int32");
-        DynamicRules.write(dense, exceptions, section);
+        DynamicRules.write(dense, others, section);
         section.set("meta", PackedTensors.meta(tool, meta));
         return section;
     }

@@ -87,10 +87,17 @@ public final class LinearWeights {
     ///
     /// @throws MalformedCheckpointException if it is missing or broken
     public Weight weight(String linear) {
-        if (layout != null && layout.holds(linear, checkpoint)) {
+        if (isPacked(linear)) {
             return layout.unpack(linear, checkpoint);
         }
         return dense(checkpoint.tensor(linear + ".weight"));
+    }
+
+    /// Whether a linear is there in packed form.
+    ///
+    /// @throws MalformedCheckpointException if it is, but the configuration or other tensors contradict
+    public boolean isPacked(String linear) {
+        return layout != null && layout.holds(linear, checkpoint);
     }
 
     private Weight dense(Tensor tensor) {

@@ -18,6 +18,9 @@ import java.util.Optional;
 ///
 /// `linear` is the name without suffix, as in `model.layers.0.self_attn.q_proj`.
 public sealed interface PackedLayout permits GptqLayout, AwqGemmLayout, CompressedTensorsLayout {
+    /// The linear that makes logits, as every format calls it.
+    String HEAD = "lm_head";
+
     /// As configurations spell it.
     String name();
 
@@ -59,14 +62,26 @@ public sealed interface PackedLayout permits GptqLayout, AwqGemmLayout, Compress
     /// @param meta  how the codes were found, under the names that the format's own tools use; left out, like the
     ///              tool, where the format has no place for it
     /// @param dense      linears of the decoder blocks that were left in floating point
-    /// @param exceptions linears whose scheme is not `scheme`, and theirs
-    /// @throws HalftoneException of kind USAGE if there are exceptions, and the format knows but one scheme
+    /// @param exceptions linears of the decoder blocks whose scheme is not `scheme`, and theirs
+    /// @param head       scheme of [#HEAD], whose inputs are not rounded, or null if it was left in floating point
+    /// @throws HalftoneException of kind USAGE if the format has no place for exceptions, or for a packed head
     ObjectNode config(
             QuantizationScheme scheme,
             String tool,
             Map<String, ?> meta,
             Collection<String> dense,
-            Map<String, QuantizationScheme> exceptions);
+            Map<String, QuantizationScheme> exceptions,
+            QuantizationScheme head);
+
+    /// The section of a file whose head is in floating point.
+    default ObjectNode config(
+            QuantizationScheme scheme,
+            String tool,
+            Map<String, ?> meta,
+            Collection<String> dense,
+            Map<String, QuantizationScheme> exceptions) {
+        return config(scheme, tool, meta, dense, exceptions, null);
+    }
 
     /// The section of a file whose packed linears are all alike.
     default ObjectNode config(QuantizationScheme scheme, String tool, Map<String, ?> meta, Collection<String> dense) {

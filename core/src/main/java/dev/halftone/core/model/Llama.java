@@ -8,6 +8,7 @@ import dev.halftone.core.compute.KvCache;
 import dev.halftone.core.compute.Linear;
 import dev.halftone.core.compute.Matrix;
 import dev.halftone.core.layout.LinearWeights;
+import dev.halftone.core.layout.PackedLayout;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -21,7 +22,7 @@ public final class Llama implements AutoCloseable {
     /// The last norm, `[hidden]`.
     public static final String NORM = "model.norm.weight";
     /// The linear that makes logits; not in the file when the embeddings are tied.
-    public static final String HEAD = "lm_head";
+    public static final String HEAD = PackedLayout.HEAD;
 
     private final LlamaConfig config;
     private final Backend backend;
@@ -59,7 +60,12 @@ public final class Llama implements AutoCloseable {
             blocks.add(DecoderBlock.load(config, layer, weights, checkpoint, backend));
         }
         norm = loader.vector(NORM, config.hidden());
-        head = config.tiedEmbeddings() ? embedding : loader.linear(HEAD, config.vocabulary(), config.hidden(), false);
+        head = tiesHead(config, weights) ? embedding : loader.linear(HEAD, config.vocabulary(), config.hidden(), false);
+    }
+
+    /// Whether the head is the embedding table: a checkpoint that says so may still hold a packed head of its own.
+    public static boolean tiesHead(LlamaConfig config, LinearWeights weights) {
+        return config.tiedEmbeddings() && !weights.isPacked(HEAD);
     }
 
     public LlamaConfig config() {

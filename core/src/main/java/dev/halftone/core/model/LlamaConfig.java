@@ -45,6 +45,9 @@ public record LlamaConfig(
         int bos,
         Set<Integer> endTokens) {
 
+    /// The key of config.json that says whether the head is the embedding table.
+    public static final String TIED = "tie_word_embeddings";
+
     private static final String FILE = "config.json";
     /// Far above any real model, low enough that a product of two widths cannot overflow a long.
     private static final int MAXIMUM_WIDTH = 1 << 22;
@@ -103,7 +106,7 @@ public record LlamaConfig(
                 scaling(fields, rope, context, headSize),
                 biased(fields, family),
                 family.headNorms(),
-                fields.flag("tie_word_embeddings", false),
+                fields.flag(TIED, false),
                 windows(fields, family, layers),
                 bos.isEmpty() ? -1 : bos.getFirst(),
                 endTokens);

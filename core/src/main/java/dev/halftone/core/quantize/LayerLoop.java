@@ -67,6 +67,20 @@ final class LayerLoop {
     /// @param resumption  what is done already
     /// @return reports on all linears, earlier ones included
     List<LinearReport> run(Calibration calibration, Resumption resumption) throws IOException {
+        quantizeBlocks(calibration, resumption);
+        if (plan.head().isPresent()) {
+            quantizeHead(plan.head().get());
+        }
+        return reports;
+    }
+
+    /// It is rounded to nearest whatever the method: nothing is measured behind the last block.
+    private void quantizeHead(LinearTask head) throws IOException {
+        Weight weight = new DenseWeight(checkpoint.tensor(head.source(plan.config())));
+        quantize(head, new RoundToNearest(), weight, null, ActivationScheme.NONE);
+    }
+
+    private void quantizeBlocks(Calibration calibration, Resumption resumption) throws IOException {
         reports.addAll(resumption.linears());
         if (resumption.blocks() > 0) {
             progress.resumed(resumption.blocks());
@@ -75,15 +89,15 @@ final class LayerLoop {
         if (plan.calibration() == null) {
             for (int layer = resumption.blocks(); layer < layers; layer++) {
                 for (LinearTask linear : plan.linears(layer)) {
-                    quantize(linear, weights.weight(linear.name()), null, schemeWithoutSamples());
+                    quantize(linear, quantizer(), weights.weight(linear.name()), null, schemeWithoutSamples());
                 }
                 checkpoint.release(DecoderBlock.prefix(layer));
                 keep(layer + 1, Collections.emptySortedMap());
             }
-            return reports;
+            return;
         }
         if (resumption.blocks() == layers) {
-            return reports;
+            return;
         }
         try (CalibrationSamples samples = samples(calibration, resumption, true);
                 FloatTwin twin = needsTwin() ? twin(samples(calibration, resumption, false)) : null;
@@ -109,7 +123,10 @@ final class LayerLoop {
                 keep(layer + 1, layer + 1 == layers ? Collections.emptySortedMap() : borders);
             }
         }
-        return reports;
+    }
+
+    private WeightQuantizer quantizer() {
+        return plan.recipe().quantizer();
     }
 
     /// The samples before the first block, or empty ones that are to be restored.
@@ -212,7 +229,7 @@ final class LayerLoop {
             for (LinearTask linear : plan.linears(layer, site)) {
                 try (Arena arena = Arena.ofShared()) {
                     Weight weight = folded.weight(linear.linear(), arena);
-                    block.bind(linear.linear(), quantize(linear, weight, statistics, activations));
+                    block.bind(linear.linear(), quantize(linear, quantizer(), weight, statistics, activations));
                 }
             }
         }
@@ -234,11 +251,11 @@ final class LayerLoop {
         int width = site.width(plan.config());
         if (twin != null) {
             boolean addsToStates = site == InputSite.ATTENTION_OUTPUT || site == InputSite.MLP_OUTPUT;
-            return addsToStates && plan.recipe().quantizer().needsFloatStates()
+            return addsToStates && quantizer().needsFloatStates()
                     ? InputStatistics.withMeantOutputs(width, plan.config().hidden(), backend)
                     : InputStatistics.withFloatInputs(width, backend);
         }
-        return plan.recipe().quantizer().needsMoments() ? new InputStatistics(width, backend) : null;
+        return quantizer().needsMoments() ? new InputStatistics(width, backend) : null;
     }
 
     private ActivationScheme schemeWithoutSamples() {
@@ -250,12 +267,15 @@ final class LayerLoop {
     }
 
     private QuantizedWeight quantize(
-            LinearTask linear, Weight weight, InputStatistics statistics, ActivationScheme activations)
+            LinearTask linear,
+            WeightQuantizer quantizer,
+            Weight weight,
+            InputStatistics statistics,
+            ActivationScheme activations)
             throws IOException {
         requireNotCancelled.run();
         long begin = System.nanoTime();
-        Quantized quantized =
-                plan.recipe().quantizer().quantize(linear.name(), weight, linear.scheme(), statistics, backend);
+        Quantized quantized = quantizer.quantize(linear.name(), weight, linear.scheme(), statistics, backend);
         LinearReport report = new LinearReport(
                 linear.name(),
                 linear.layer(),

@@ -40,7 +40,7 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
 
     /// What has to fit.
     public long total() {
-        return parts.values().stream().mapToLong(Long::longValue).sum();
+        return sum(parts);
     }
 
     /// The largest resident memory that the system will show for the process, where there is room for all pages.
@@ -48,7 +48,7 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
         return total() + mapped;
     }
 
-    /// @param linears      of the model
+    /// @param all          linears that are quantized
     /// @param calibration  what will be run through the model, or null for nothing
     /// @param sourceBytes  of the model's files
     /// @param writtenBytes of the output's files, which are read back
@@ -56,7 +56,7 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
     /// @param tokenizerBytes of the tokenizer's file
     static MemoryEstimate of(
             LlamaConfig config,
-            List<LinearTask> linears,
+            List<LinearTask> all,
             Recipe recipe,
             Calibration.Facts calibration,
             long sourceBytes,
@@ -64,10 +64,8 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
             long heap,
             long tokenizerBytes) {
         SequencedMap<String, Long> parts = new LinkedHashMap<>();
-        int bits = linears.stream()
-                .mapToInt(linear -> linear.scheme().bits())
-                .max()
-                .orElseThrow();
+        List<LinearTask> linears =
+                all.stream().filter(linear -> !linear.isHead()).toList();
         if (calibration != null) {
             parts.put("calibration activations", samples(config, calibration));
             long forward = forward(config, calibration);
@@ -90,20 +88,34 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
                     moments(linears, recipe.needsFloatTwin()) + 4 * (384 + BLOCK) * widest(linears));
         }
         // Packed by the layout, in the file's form and on its way there.
-        parts.put("packing", 2 * bits * largest(linears) / 8);
-        long codes = largest(linears);
+        parts.put("packing", packing(linears));
+        long ofBlocks = sum(parts);
+        if (packing(all) > ofBlocks) {
+            // It is packed when nothing else is there any more.
+            parts.put("packing of the head beyond that", packing(all) - ofBlocks);
+        }
+        long codes = largest(all);
         long arrays = calibration == null ? 0 : 8 * COMPARED_ROWS * widest(linears) + 4 * BLOCK * tallest(linears);
         // It grows somewhat beyond what encoding the text had taken.
         parts.put(
                 "Java heap", Math.max(calibration == null ? heap : heap + heap / 2, (long) (SLACK * (codes + arrays))));
-        long ofLoop = calibration == null
-                ? 0
-                : parts.values().stream().mapToLong(Long::longValue).sum() - parts.get("Java heap");
+        long ofLoop = calibration == null ? 0 : sum(parts) - parts.get("Java heap");
         parts.put("Java itself", RUNTIME + (calibration == null ? 0 : FORWARD_RUNTIME + TOKENIZER * tokenizerBytes));
         // Pages are given back block by block, but before the first one the whole source is hashed, and the output is
         // read back when the calibration is done with.
         long readBack = sourceBytes / config.layers() + Math.max(0, writtenBytes - ofLoop);
         return new MemoryEstimate(parts, Math.max(readBack, sourceBytes - ofLoop));
+    }
+
+    private static long sum(SequencedMap<String, Long> parts) {
+        return parts.values().stream().mapToLong(Long::longValue).sum();
+    }
+
+    private static long packing(List<LinearTask> linears) {
+        return linears.stream()
+                .mapToLong(linear -> 2 * linear.scheme().bits() * linear.parameters() / 8)
+                .max()
+                .orElse(0);
     }
 
     /// Hidden states, and inputs of the widest site.

@@ -89,7 +89,8 @@ final class Progress {
 
     private double work(LinearTask linear) {
         double inputs = linear.inputs();
-        if (plan.calibration() == null) {
+        // The head is rounded without calibration whatever the method.
+        if (plan.calibration() == null || linear.isHead()) {
             return linear.parameters();
         }
         // The factorisation is paid by the first of the linears that share it.

@@ -1,5 +1,6 @@
 package dev.halftone.core.quantize;
 
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.halftone.core.HalftoneException;
 import dev.halftone.core.HalftoneException.Kind;
 import dev.halftone.core.checkpoint.Checkpoint;
@@ -31,8 +32,9 @@ import java.util.stream.Stream;
 /// @param config       of the model
 /// @param recipe       how it is to be quantized
 /// @param calibration  what the method will be shown, or null if it needs nothing
-/// @param linears      in the order of work: block by block, and inside a block in the order in which data flow
-/// @param dense        full names of the linears that stay in floating point, in the same order
+/// @param linears      in the order of work: block by block, and inside a block in the order in which data flow; the
+///                     head last, if it is quantized
+/// @param dense        full names of the linears of the blocks that stay in floating point, in the same order
 /// @param specs        of every tensor of the output
 /// @param shardBytes   of tensors in one file of the output at most
 /// @param parameters   numbers in the source
@@ -120,14 +122,15 @@ public record QuantizationPlan(
                     "the overrides leave every linear in floating point",
                     "fewer overrides");
         }
+        recipe.headScheme().ifPresent(scheme -> linears.add(LinearTask.head(config, scheme)));
         for (LinearTask linear : linears) {
-            requireShape(checkpoint, linear);
+            requireShape(checkpoint, linear.source(config), linear);
         }
         for (LinearTask linear : linears) {
             requireDivisible(linear, linears);
         }
         // Whether the format can say all this, before any work.
-        recipe.layout().config(recipe.scheme(), "", Map.of(), dense, exceptions(linears, recipe));
+        section(recipe, linears, dense, "", Map.of());
         Calibration shown = recipe.needsCalibration() ? calibration : null;
         if (shown != null) {
             requireFitting(shown, config);
@@ -136,8 +139,7 @@ public record QuantizationPlan(
         for (LinearTask linear : linears) {
             packed.put(
                     linear.name() + ".weight",
-                    recipe.layoutOf(linear.scheme())
-                            .specs(linear.name(), linear.outputs(), linear.inputs(), linear.scheme()));
+                    recipe.layoutOf(linear).specs(linear.name(), linear.outputs(), linear.inputs(), linear.scheme()));
         }
         List<TensorSpec> specs = new ArrayList<>();
         for (Tensor tensor : checkpoint.tensors().values()) {
@@ -148,6 +150,12 @@ public record QuantizationPlan(
                 specs.addAll(replaced);
             }
         }
+        // Of all linears only a tied head has nothing to replace.
+        packed.forEach((weight, parts) -> {
+            if (!checkpoint.has(weight)) {
+                specs.addAll(parts);
+            }
+        });
         long sourceBytes = checkpoint.tensors().values().stream()
                 .mapToLong(tensor -> tensor.data().byteSize())
                 .sum();
@@ -197,19 +205,40 @@ public record QuantizationPlan(
         }
     }
 
-    /// The linears whose scheme is not the recipe's.
-    Map<String, QuantizationScheme> exceptions() {
-        return exceptions(linears, recipe);
+    /// What config.json says of the quantization.
+    ///
+    /// @param tool as `name:version`
+    /// @param meta how the codes were found
+    ObjectNode section(String tool, Map<String, ?> meta) {
+        return section(recipe, linears, dense, tool, meta);
     }
 
-    private static Map<String, QuantizationScheme> exceptions(List<LinearTask> linears, Recipe recipe) {
+    private static ObjectNode section(
+            Recipe recipe, List<LinearTask> linears, List<String> dense, String tool, Map<String, ?> meta) {
         Map<String, QuantizationScheme> exceptions = new LinkedHashMap<>();
         for (LinearTask linear : linears) {
-            if (!linear.scheme().equals(recipe.scheme())) {
+            if (!linear.isHead() && !linear.scheme().equals(recipe.scheme())) {
                 exceptions.put(linear.name(), linear.scheme());
             }
         }
-        return exceptions;
+        return recipe.layout()
+                .config(
+                        recipe.scheme(),
+                        tool,
+                        meta,
+                        dense,
+                        exceptions,
+                        recipe.headScheme().orElse(null));
+    }
+
+    /// The linears of the blocks.
+    List<LinearTask> ofBlocks() {
+        return linears.stream().filter(linear -> !linear.isHead()).toList();
+    }
+
+    /// The head, if it is quantized.
+    Optional<LinearTask> head() {
+        return linears.stream().filter(LinearTask::isHead).findFirst();
     }
 
     /// The linears of one site. Runtimes stack them into one product, and so they must be stored alike.
@@ -262,8 +291,8 @@ public record QuantizationPlan(
         }
     }
 
-    private static void requireShape(Checkpoint checkpoint, LinearTask linear) {
-        Tensor tensor = checkpoint.tensor(linear.name() + ".weight");
+    private static void requireShape(Checkpoint checkpoint, String source, LinearTask linear) {
+        Tensor tensor = checkpoint.tensor(source);
         Shape expected = Shape.of(linear.outputs(), linear.inputs());
         if (!tensor.shape().equals(expected) || !tensor.type().isFloating()) {
             throw new MalformedCheckpointException(

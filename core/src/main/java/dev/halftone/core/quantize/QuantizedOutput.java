@@ -10,6 +10,7 @@ import dev.halftone.core.checkpoint.CheckpointWriter;
 import dev.halftone.core.checkpoint.TensorSpec;
 import dev.halftone.core.compute.Backend;
 import dev.halftone.core.layout.LinearWeights;
+import dev.halftone.core.model.LlamaConfig;
 import dev.halftone.core.tensor.Tensor;
 import dev.halftone.core.weight.QuantizedWeight;
 import java.io.IOException;
@@ -163,7 +164,7 @@ final class QuantizedOutput implements AutoCloseable {
     void write(LinearTask linear, QuantizedWeight weight) throws IOException {
         digests.put(linear.name(), RestoredDigest.of(weight));
         try (Arena arena = Arena.ofConfined()) {
-            for (Tensor tensor : plan.recipe().layoutOf(linear.scheme()).pack(linear.name(), weight, arena)) {
+            for (Tensor tensor : plan.recipe().layoutOf(linear).pack(linear.name(), weight, arena)) {
                 writer.write(tensor);
             }
         }
@@ -196,6 +197,7 @@ final class QuantizedOutput implements AutoCloseable {
         SortedMap<String, Object> meta = new TreeMap<>(recipe.settings());
         // The section says itself what is otherwise.
         meta.remove(Recipe.OVERRIDES);
+        meta.remove(Recipe.HEAD_BITS);
         meta.put("algorithm", recipe.method());
         if (plan.calibration() != null) {
             meta.put("true_sequential", true);
@@ -203,9 +205,13 @@ final class QuantizedOutput implements AutoCloseable {
             meta.put("calibration_length", plan.calibration().length());
             meta.put("calibration_sha256", plan.calibration().textSha256());
         }
-        ObjectNode section = recipe.layout().config(recipe.scheme(), tool, meta, plan.dense(), plan.exceptions());
+        ObjectNode section = plan.section(tool, meta);
         ObjectNode config = source.config();
         config.set("quantization_config", section);
+        if (plan.head().isPresent()) {
+            // The embedding table stays in floating point; the head is a matrix of its own now.
+            config.put(LlamaConfig.TIED, false);
+        }
         writer.writeJson("config.json", config);
         Optional<String> sectionFile = recipe.layout().sectionFile();
         if (sectionFile.isPresent()) {

@@ -13,24 +13,29 @@ import java.util.TreeMap;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
-/// How a model is to be quantized. Every linear of the decoder blocks is, unless an override leaves it out; embedding,
-/// head, norms and biases are not.
+/// How a model is to be quantized. Every linear of the decoder blocks is, unless an override leaves it out, and the
+/// head where that is asked for; embedding, norms and biases are not.
 ///
 /// @param transforms rewrite each block before its weights are rounded, in this order
 /// @param quantizer  finds the codes
 /// @param scheme     bits, groups and range of the codes
 /// @param overrides  linears with other schemes; the first that matches counts
 /// @param layout     how they are stored
-/// @param inputs     how the inputs of every linear are rounded when the written model runs
+/// @param inputs     how the inputs of every linear of the blocks are rounded when the written model runs
+/// @param headBits   of a code of the head, which is rounded to nearest, or null if the head stays in floating point
 public record Recipe(
         List<BlockTransform> transforms,
         WeightQuantizer quantizer,
         QuantizationScheme scheme,
         List<SchemeOverride> overrides,
         PackedLayout layout,
-        InputRounding inputs) {
+        InputRounding inputs,
+        Integer headBits) {
     /// Under which [#settings] tells of overrides.
     public static final String OVERRIDES = "overrides";
+
+    /// Under which [#settings] tells of the head.
+    public static final String HEAD_BITS = "head_bits";
 
     public Recipe {
         overrides = List.copyOf(overrides);
@@ -48,7 +53,7 @@ public record Recipe(
             QuantizationScheme scheme,
             PackedLayout layout,
             InputRounding inputs) {
-        this(transforms, quantizer, scheme, List.of(), layout, inputs);
+        this(transforms, quantizer, scheme, List.of(), layout, inputs, null);
     }
 
     /// For inputs that stay in floating point.
@@ -57,7 +62,7 @@ public record Recipe(
             WeightQuantizer quantizer,
             QuantizationScheme scheme,
             PackedLayout layout) {
-        this(transforms, quantizer, scheme, List.of(), layout, InputRounding.NONE);
+        this(transforms, quantizer, scheme, List.of(), layout, InputRounding.NONE, null);
     }
 
     /// A quantizer alone.
@@ -67,7 +72,12 @@ public record Recipe(
 
     /// The same, but for some linears.
     public Recipe withOverrides(List<SchemeOverride> some) {
-        return new Recipe(transforms, quantizer, scheme, some, layout, inputs);
+        return new Recipe(transforms, quantizer, scheme, some, layout, inputs, headBits);
+    }
+
+    /// The same, but with a head of so many bits, or null for one in floating point.
+    public Recipe withHeadBits(Integer bits) {
+        return new Recipe(transforms, quantizer, scheme, overrides, layout, inputs, bits);
     }
 
     /// The scheme of a linear; empty if it stays in floating point.
@@ -81,9 +91,22 @@ public record Recipe(
                 .orElse(Optional.of(scheme));
     }
 
-    /// The layout as it stores a linear of `own` scheme.
-    PackedLayout layoutOf(QuantizationScheme own) {
-        return own.equals(scheme) ? layout : PackedLayouts.of(layout.name(), own, inputs.kind());
+    /// The scheme of the head: that of the others but for its bits; empty if it stays in floating point.
+    Optional<QuantizationScheme> headScheme() {
+        return Optional.ofNullable(headBits)
+                .map(bits -> new QuantizationScheme(
+                        bits, scheme.groupSize(), scheme.symmetric(), scheme.scaleType(), scheme.lowestZero()));
+    }
+
+    /// The layout as it stores a linear.
+    PackedLayout layoutOf(LinearTask linear) {
+        if (linear.isHead()) {
+            // Its inputs stay in floating point, whatever becomes of those of the blocks.
+            return PackedLayouts.of(layout.name(), linear.scheme(), ActivationScheme.Kind.NONE);
+        }
+        return linear.scheme().equals(scheme)
+                ? layout
+                : PackedLayouts.of(layout.name(), linear.scheme(), inputs.kind());
     }
 
     /// Whether the model must be run over a text.
@@ -115,6 +138,9 @@ public record Recipe(
         if (!overrides.isEmpty()) {
             settings.put(
                     OVERRIDES, overrides.stream().map(SchemeOverride::toString).collect(Collectors.joining(" ")));
+        }
+        if (headBits != null) {
+            settings.put(HEAD_BITS, headBits);
         }
         if (inputs.kind() != ActivationScheme.Kind.NONE) {
             settings.put("activations", spelled(inputs.kind()));

@@ -52,7 +52,7 @@ public record TimeEstimate(double forward, double moments, double codes, double 
         double hashes = work.alone() * secondsPerUnit(HASHED, () -> hash(0, PIECES))
                 + work.together() * secondsPerUnit(HASHED, () -> backend.forRanges(PIECES, TimeEstimate::hash));
         if (plan.calibration() == null) {
-            return new TimeEstimate(0, 0, work.weights() * secondsPerWeight(plan, backend), hashes);
+            return new TimeEstimate(0, 0, codes(work, plan, backend), hashes);
         }
         int columns = columns(plan, COLUMNS);
         try (Arena arena = Arena.ofShared();
@@ -65,7 +65,7 @@ public record TimeEstimate(double forward, double moments, double codes, double 
             return new TimeEstimate(
                     work.forward() * multiply,
                     work.moments() * square,
-                    work.solving() * multiply + work.weights() * secondsPerWeight(plan, backend),
+                    work.solving() * multiply + codes(work, plan, backend),
                     hashes);
         }
     }
@@ -77,11 +77,20 @@ public record TimeEstimate(double forward, double moments, double codes, double 
         return groupSize == QuantizationScheme.PER_CHANNEL ? most : Math.max(most / groupSize, 1) * groupSize;
     }
 
+    /// Seconds to find all codes, but for the products in it.
+    private static double codes(Work work, QuantizationPlan plan, Backend backend) {
+        Recipe recipe = plan.recipe();
+        double seconds = work.weights() * secondsPerWeight(recipe.quantizer(), recipe.scheme(), plan, backend);
+        return plan.head()
+                .map(head ->
+                        seconds + work.head() * secondsPerWeight(new RoundToNearest(), head.scheme(), plan, backend))
+                .orElse(seconds);
+    }
+
     /// Of the method itself, on a piece so narrow that the products in it hardly count.
-    private static double secondsPerWeight(QuantizationPlan plan, Backend backend) {
+    private static double secondsPerWeight(
+            WeightQuantizer quantizer, QuantizationScheme scheme, QuantizationPlan plan, Backend backend) {
         int columns = columns(plan, CODED_COLUMNS);
-        WeightQuantizer quantizer = plan.recipe().quantizer();
-        QuantizationScheme scheme = plan.recipe().scheme();
         try (Arena arena = Arena.ofShared();
                 Matrix x = random(ROWS, columns, backend)) {
             DenseWeight weight = weight(CODED_ROWS, columns, arena);
@@ -155,14 +164,24 @@ public record TimeEstimate(double forward, double moments, double codes, double 
     /// @param forward  floating-point operations of the linears and of attention
     /// @param moments  products of two inputs, half of which symmetry saves
     /// @param solving  floating-point operations of the method's products, where it has some
-    /// @param weights  that get a code
+    /// @param weights  of the blocks that get a code
+    /// @param head     weights of the head that get one
     /// @param together bytes hashed by all threads: the source, and what the output restores to
     /// @param alone    bytes hashed by one thread: what is written restores to
-    record Work(double forward, double moments, double solving, double weights, double together, double alone) {
+    record Work(
+            double forward,
+            double moments,
+            double solving,
+            double weights,
+            double head,
+            double together,
+            double alone) {
         static Work of(QuantizationPlan plan) {
             double solving = 0;
+            double head = plan.head().map(LinearTask::parameters).orElse(0L);
+            double weights = plan.quantizedParameters() - head;
             if (plan.recipe().quantizer().needsMoments()) {
-                for (LinearTask linear : plan.linears()) {
+                for (LinearTask linear : plan.ofBlocks()) {
                     boolean first =
                             linear.linear().equals(linear.site().linears().getFirst());
                     double inputs = linear.inputs();
@@ -176,7 +195,7 @@ public record TimeEstimate(double forward, double moments, double codes, double 
             if (plan.calibration() != null) {
                 double tokens = plan.calibration().tokens();
                 int layers = plan.config().layers();
-                forward = 2 * tokens * plan.quantizedParameters();
+                forward = 2 * tokens * weights;
                 // Scores and their sums over the keys before a token, half of the window on average.
                 double queries = (double) plan.config().heads() * plan.config().headSize();
                 forward += 2 * tokens * plan.calibration().length() * queries * layers;
@@ -195,8 +214,7 @@ public record TimeEstimate(double forward, double moments, double codes, double 
                 }
             }
             double restored = (double) Float.BYTES * plan.quantizedParameters();
-            return new Work(
-                    forward, moments, solving, plan.quantizedParameters(), plan.sourceBytes() + restored, restored);
+            return new Work(forward, moments, solving, weights, head, plan.sourceBytes() + restored, restored);
         }
     }
 }

@@ -246,6 +246,22 @@ class ResumeTest {
         assertEquals(List.of(2, 3), heard.kept);
     }
 
+    @ParameterizedTest
+    @ValueSource(booleans = {true, false})
+    void goesOnWithTheHeadThatWasCut(boolean watching) throws IOException {
+        Recipe rounding = (watching ? watching() : recipe(new RoundToNearest())).withHeadBits(8);
+        SortedMap<String, byte[]> whole = whole(rounding);
+        cut(run(rounding), LINEARS + 1);
+
+        Heard heard = new Heard();
+        QuantizationReport report = run(rounding).run(heard);
+
+        assertEquals(3, heard.resumptions.getFirst().blocks());
+        assertEquals(List.of("lm_head"), heard.linears);
+        assertEquals(LINEARS + 1, report.verified());
+        assertSameAs(whole);
+    }
+
     /// Divides every input by a number that depends on what was seen of it.
     private static final class Division implements BlockTransform {
         @Override
@@ -353,6 +369,7 @@ class ResumeTest {
         SortedMap<String, byte[]> before = contents(staging.resolve("model"));
 
         assertRefused("strength was 0.1, is now 0.2", run(recipe(new MomentsRounding(0.2))));
+        assertRefused("head_bits was none, is now 8", run(watching().withHeadBits(8)));
         assertRefused(
                 "other calibration text", new QuantizationRun(source, target, watching(), calibration(7), backend));
         SyntheticCheckpoint.write(folder.resolve("other"), SyntheticCheckpoint.tinyConfig(), DType.BF16, 8);
