@@ -22,9 +22,7 @@ final class Exponential {
     private Exponential() {}
 
     static FloatVector of(FloatVector x) {
-        // The maximum of the Vector API minds signed zeros and takes six instructions.
-        FloatVector clamped = x.blend(LOWEST, x.compare(VectorOperators.LT, LOWEST));
-        clamped = clamped.blend(HIGHEST, x.compare(VectorOperators.GT, HIGHEST));
+        FloatVector clamped = x.max(LOWEST).min(HIGHEST);
         FloatVector shifted = clamped.fma(FloatVector.broadcast(FLOATS, LOG2_E), FloatVector.broadcast(FLOATS, ROUND));
         FloatVector n = shifted.sub(ROUND);
         FloatVector r = n.fma(FloatVector.broadcast(FLOATS, -LN2_HIGH), clamped);

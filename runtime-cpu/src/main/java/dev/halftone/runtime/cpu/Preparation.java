@@ -22,16 +22,20 @@ final class Preparation {
 
     /// The sum of every group of a prepared row, in double precision: it is multiplied by the zero point and subtracted
     /// from a sum of like size.
-    static void sum(float[] prepared, int groups, int length, float[] sums) {
+    ///
+    /// @param first of the row in `prepared`
+    /// @param place of the first sum in `sums`
+    static void sum(float[] prepared, int first, int groups, int length, float[] sums, int place) {
         for (int group = 0; group < groups; group++) {
             double even = 0;
             double odd = 0;
+            int start = first + group * length;
             // Four at a time: every group is a multiple of four long.
-            for (int i = group * length; i < (group + 1) * length; i += 4) {
+            for (int i = start; i < start + length; i += 4) {
                 even += (double) prepared[i] + prepared[i + 1];
                 odd += (double) prepared[i + 2] + prepared[i + 3];
             }
-            sums[group] = (float) (even + odd);
+            sums[place + group] = (float) (even + odd);
         }
     }
 }

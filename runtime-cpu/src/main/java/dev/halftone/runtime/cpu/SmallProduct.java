@@ -9,13 +9,15 @@ final class SmallProduct implements WorkerPool.Task {
     private final WorkerPool pool;
     private final Scratch scratch;
 
-    // On the heap; see [Kernels#multiplyRow].
-    private float[] row = new float[0];
-    private float[] arranged = new float[0];
-    private float[] rowSums = new float[0];
+    // On the heap; see [Kernels#multiplyRow]. The first three are each worker's own.
+    private final float[][] row;
+    private final float[][] arranged; // [ROWS][paddedInputs]
+    private final float[][] rowSums; // [ROWS][groups]
     private float[] prepared = new float[0]; // [blocks][paddedInputs][ROWS]; a single row as it is
     private float[] sums = new float[0]; // likewise, groups in the place of inputs
 
+    private final WorkerPool.Task prepare = this::prepare; // bound once: a region allocates nothing
+    private CpuMatrix x;
     private int blocks; // of rows; 0 for a single row
     private int parts;
     private PackedWeight[] weights = new PackedWeight[4]; // [parts]
@@ -28,6 +30,9 @@ final class SmallProduct implements WorkerPool.Task {
         this.kernels = kernels;
         this.pool = pool;
         this.scratch = scratch;
+        row = new float[pool.threads()][0];
+        arranged = new float[pool.threads()][0];
+        rowSums = new float[pool.threads()][0];
     }
 
     /// One linear.
@@ -58,18 +63,19 @@ final class SmallProduct implements WorkerPool.Task {
     }
 
     /// Multiplies all linears that were added, and forgets them.
-    void compute(CpuMatrix x) {
+    void compute(CpuMatrix newX) {
+        x = newX;
         try {
-            computeAll(x);
+            computeAll();
         } finally {
             parts = 0;
         }
     }
 
-    private void computeAll(CpuMatrix x) {
+    private void computeAll() {
         blocks = x.rows() == 1 ? 0 : Math.ceilDiv(x.rows(), Kernels.ROWS);
         int rows = Math.max(1, blocks * Kernels.ROWS);
-        prepare(x, rows);
+        prepare(rows);
         place(x.rows(), rows);
         pool.split(ends[parts - 1], this);
         for (int part = 0; part < parts; part++) {
@@ -107,28 +113,49 @@ final class SmallProduct implements WorkerPool.Task {
         return valid == rows && weights[part].strips * weights[part].lanes == weights[part].outputs;
     }
 
-    private void prepare(CpuMatrix x, int rows) {
+    private void prepare(int rows) {
         PackedWeight weight = weights[0];
         int padded = weight.paddedInputs();
-        row = grown(row, weight.inputs);
-        arranged = grown(arranged, padded);
-        rowSums = grown(rowSums, weight.groups);
+        for (int worker = 0; worker < row.length; worker++) {
+            row[worker] = grown(row[worker], weight.inputs);
+            if (blocks > 0) {
+                arranged[worker] = grown(arranged[worker], Kernels.ROWS * padded);
+                rowSums[worker] = grown(rowSums[worker], Kernels.ROWS * weight.groups);
+            }
+        }
         prepared = grown(prepared, rows * padded);
         sums = grown(sums, rows * weight.groups);
-        boolean single = blocks == 0;
-        for (int i = 0; i < rows; i++) {
-            // The last row stands for those that are missing.
-            Memory.copyFloats(x.row(Math.min(i, x.rows() - 1)), row, 0, weight.inputs);
-            float[] whole = single ? prepared : arranged;
-            float[] wholeSums = single ? sums : rowSums;
-            Preparation.arrange(weight, row, whole, 0, 1);
-            if (needsSums()) {
-                Preparation.sum(whole, weight.groups, weight.groupLength, wholeSums);
+        if (blocks == 0) {
+            prepareRow(0, row[0], prepared, 0, sums, 0);
+        } else if (blocks == 1) {
+            prepare(0, 0, 1);
+        } else {
+            pool.split(blocks, prepare);
+        }
+    }
+
+    private void prepareRow(int index, float[] values, float[] to, int first, float[] toSums, int place) {
+        PackedWeight weight = weights[0];
+        Memory.copyFloats(x.row(index), values, 0, weight.inputs);
+        Preparation.arrange(weight, values, to, first, 1);
+        if (needsSums()) {
+            Preparation.sum(to, first, weight.groups, weight.groupLength, toSums, place);
+        }
+    }
+
+    private void prepare(int worker, int from, int to) {
+        int padded = weights[0].paddedInputs();
+        int groups = weights[0].groups;
+        float[] block = arranged[worker];
+        float[] blockSums = rowSums[worker];
+        for (int i = from; i < to; i++) {
+            for (int j = 0; j < Kernels.ROWS; j++) {
+                // The last row stands for those that are missing.
+                int index = Math.min(i * Kernels.ROWS + j, x.rows() - 1);
+                prepareRow(index, row[worker], block, j * padded, blockSums, j * groups);
             }
-            if (!single) {
-                interleave(arranged, padded, i, prepared);
-                interleave(rowSums, weight.groups, i, sums);
-            }
+            interleave(block, padded, prepared, i * Kernels.ROWS * padded);
+            interleave(blockSums, groups, sums, i * Kernels.ROWS * groups);
         }
     }
 
@@ -141,11 +168,14 @@ final class SmallProduct implements WorkerPool.Task {
         return false;
     }
 
-    /// Spreads a row of `length` to its place among the rows of its block.
-    private void interleave(float[] from, int length, int index, float[] to) {
-        int place = index / Kernels.ROWS * Kernels.ROWS * length + index % Kernels.ROWS;
-        for (int i = 0; i < length; i++, place += Kernels.ROWS) {
+    /// From `[ROWS][length]` to `[length][ROWS]`.
+    private static void interleave(float[] from, int length, float[] to, int first) {
+        for (int i = 0; i < length; i++) {
+            int place = first + Kernels.ROWS * i;
             to[place] = from[i];
+            to[place + 1] = from[length + i];
+            to[place + 2] = from[2 * length + i];
+            to[place + 3] = from[3 * length + i];
         }
     }
 
