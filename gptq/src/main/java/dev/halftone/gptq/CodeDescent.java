@@ -39,6 +39,14 @@ final class CodeDescent {
     private final int groups;
     private final float[] diagonal; // [inputs], damped
 
+    // Of one block of columns, kept from block to block: a heap full of dropped ones would grow.
+    private final float[] square; // [count, count], damped moments
+    private final float[] gradients; // [outputs, count]
+    private final float[] changes; // [outputs, count], -(new - old) of the restored weights
+    private final float[] curvature; // [group][outputs, count], see #curve
+    private final float[] damped; // [outputs, count]
+    private final float[] centred; // [outputs, groupLength]
+
     /// @param rounded in the columns' own order; its arrays are changed in place
     /// @param moments undamped, `H`
     /// @param added   to the diagonal of the moments, `a`
@@ -60,6 +68,14 @@ final class CodeDescent {
             backend.copyOut(moments.view(i, 1, i, 1), diagonal, i);
             diagonal[i] += (float) added;
         }
+        boolean longGroups = groupLength > BLOCK;
+        int most = Math.min(inputs, longGroups ? BLOCK : BLOCK / groupLength * groupLength);
+        square = new float[most * most];
+        gradients = new float[outputs * most];
+        changes = new float[outputs * most];
+        curvature = new float[longGroups ? 0 : most / groupLength * outputs * most];
+        damped = new float[longGroups ? 0 : outputs * most];
+        centred = new float[longGroups ? 0 : outputs * groupLength];
     }
 
     /// Goes over all columns `sweeps` times.
@@ -227,18 +243,18 @@ final class CodeDescent {
     }
 
     private void sweepBlock(Matrix gradient, int from, int count) {
-        float[] square = new float[count * count];
         backend.copyOut(moments.view(from, count, from, count), square, 0);
         for (int i = 0; i < count; i++) {
             square[i * count + i] = diagonal[from + i];
         }
-        float[] gradients = new float[outputs * count];
         backend.copyOut(gradient.view(0, outputs, from, count), gradients, 0);
-        float[] changes = new float[outputs * count]; // -(new - old) of the restored weights
-        float[] curvature = groupLength <= BLOCK ? curvature(from, count) : null;
+        Arrays.fill(changes, 0);
+        if (groupLength <= BLOCK) {
+            curve(from, count);
+        }
         backend.forRanges(outputs, (a, b) -> {
             for (int row = a; row < b; row++) {
-                sweepRow(row, from, count, square, gradients, changes, curvature);
+                sweepRow(row, from, count);
             }
         });
         backend.copyIn(gradients, 0, gradient.view(0, outputs, from, count));
@@ -255,17 +271,13 @@ final class CodeDescent {
         }
     }
 
-    /// `c·(H + a)` of each group of a block, within the block: `[group][outputs, count]`. Until the sweep comes to a
-    /// group
-    /// its codes do not change, so all rows' are one product.
-    private float[] curvature(int from, int count) {
-        int groupsOfBlock = count / groupLength;
-        float[] curvature = new float[groupsOfBlock * outputs * count];
-        float[] codes = new float[outputs * groupLength];
-        float[] damped = new float[outputs * count];
+    /// `c·(H + a)` of each group of a block, within the block. Until the sweep comes to a group its codes do not
+    /// change, so
+    /// all rows' are one product.
+    private void curve(int from, int count) {
         try (Matrix code = backend.allocate(outputs, groupLength);
                 Matrix product = backend.allocate(outputs, count)) {
-            for (int group = 0; group < groupsOfBlock; group++) {
+            for (int group = 0; group < count / groupLength; group++) {
                 int place = group * groupLength;
                 int column = from + place;
                 Arrays.fill(damped, 0);
@@ -274,18 +286,17 @@ final class CodeDescent {
                         for (int i = 0; i < groupLength; i++) {
                             int value = centred(row, column + i);
                             // The backend only subtracts products.
-                            codes[row * groupLength + i] = -value;
+                            centred[row * groupLength + i] = -value;
                             damped[row * count + place + i] = (float) (added * value);
                         }
                     }
                 });
-                backend.copyIn(codes, 0, code);
+                backend.copyIn(centred, 0, code);
                 backend.copyIn(damped, 0, product);
                 backend.subtractProduct(code, moments.view(column, groupLength, from, count), product);
                 backend.copyOut(product, curvature, group * outputs * count);
             }
         }
-        return curvature;
     }
 
     /// A code less its zero, 0 for a dead input.
@@ -296,15 +307,14 @@ final class CodeDescent {
                         - rounded.zeros()[row * groups + column / groupLength];
     }
 
-    private void sweepRow(
-            int row, int from, int count, float[] square, float[] gradients, float[] changes, float[] curvature) {
+    private void sweepRow(int row, int from, int count) {
         byte[] codes = rounded.codes();
         int start = row * count;
         for (int i = 0; i < count; i++) {
             int column = from + i;
             int cell = row * groups + column / groupLength;
             if (groupLength <= BLOCK && column % groupLength == 0) {
-                moveScale(row, column, i, cell, count, gradients, changes, curvature);
+                moveScale(row, column, i, cell, count);
             }
             if (dead[column]) {
                 continue;
@@ -324,8 +334,7 @@ final class CodeDescent {
     }
 
     /// The scale of the group that begins at place `i` of the block.
-    private void moveScale(
-            int row, int column, int i, int cell, int count, float[] gradients, float[] changes, float[] curvature) {
+    private void moveScale(int row, int column, int i, int cell, int count) {
         int start = row * count;
         int step = (i / groupLength * outputs + row) * count;
         double slope = 0;

@@ -25,6 +25,9 @@ final class FloatTwin implements AutoCloseable {
     private final Backend backend;
     private final CalibrationSamples samples;
     private final Consumer<InputSite> afterBatch;
+    private final Matrix outputs; // [ROWS, hidden]
+    private final float[] own; // [ROWS, hidden], kept: a heap full of dropped ones would grow
+    private final float[] meant; // [ROWS, hidden]
     private DecoderBlock block;
     private int layer;
 
@@ -43,6 +46,9 @@ final class FloatTwin implements AutoCloseable {
         this.backend = backend;
         this.samples = samples;
         this.afterBatch = afterBatch;
+        outputs = backend.allocate(ROWS, config.hidden());
+        own = new float[ROWS * config.hidden()];
+        meant = new float[own.length];
     }
 
     /// Loads a block; all batches must have been shown at every site of the one before.
@@ -76,19 +82,15 @@ final class FloatTwin implements AutoCloseable {
     private void addMeant(InputStatistics statistics, InputSite site, Matrix input, Matrix states, Matrix floatStates) {
         int width = config.hidden();
         float[] bias = bias(site);
-        float[] own = new float[Math.min(ROWS, states.rows()) * width];
-        float[] meant = new float[own.length];
-        try (Matrix outputs = backend.allocate(own.length / width, width)) {
-            for (int first = 0; first < states.rows(); first += ROWS) {
-                int count = Math.min(ROWS, states.rows() - first);
-                backend.copyOut(states.rows(first, count), own, 0);
-                backend.copyOut(floatStates.rows(first, count), meant, 0);
-                for (int i = 0; i < count * width; i++) {
-                    meant[i] -= own[i] + bias[i % width];
-                }
-                backend.copyIn(meant, 0, outputs.rows(0, count));
-                statistics.addMeant(input.rows(first, count), outputs.rows(0, count));
+        for (int first = 0; first < states.rows(); first += ROWS) {
+            int count = Math.min(ROWS, states.rows() - first);
+            backend.copyOut(states.rows(first, count), own, 0);
+            backend.copyOut(floatStates.rows(first, count), meant, 0);
+            for (int i = 0; i < count * width; i++) {
+                meant[i] -= own[i] + bias[i % width];
             }
+            backend.copyIn(meant, 0, outputs.rows(0, count));
+            statistics.addMeant(input.rows(first, count), outputs.rows(0, count));
         }
     }
 
@@ -114,6 +116,7 @@ final class FloatTwin implements AutoCloseable {
     @Override
     public void close() {
         closeBlock();
+        outputs.close();
         samples.close();
     }
 }

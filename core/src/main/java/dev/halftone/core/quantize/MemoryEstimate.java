@@ -31,6 +31,9 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
     /// Columns that such a method works on at a time.
     private static final long BLOCK = 128;
 
+    /// Numbers that it keeps of each of them and each output: gradients, changes and curvatures.
+    private static final long KEPT = 8;
+
     /// A collector of garbage lets the heap fill to so many times what lives in it.
     private static final double SLACK = 2.5;
 
@@ -95,7 +98,8 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
             parts.put("packing of the head beyond that", packing(all) - ofBlocks);
         }
         long codes = largest(all);
-        long arrays = calibration == null ? 0 : 8 * COMPARED_ROWS * widest(linears) + 4 * BLOCK * tallest(linears);
+        long arrays =
+                calibration == null ? 0 : 8 * COMPARED_ROWS * widest(linears) + 4 * KEPT * BLOCK * tallest(linears);
         // It grows somewhat beyond what encoding the text had taken.
         parts.put(
                 "Java heap", Math.max(calibration == null ? heap : heap + heap / 2, (long) (SLACK * (codes + arrays))));
