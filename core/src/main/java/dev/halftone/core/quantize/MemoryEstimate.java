@@ -20,7 +20,7 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
     private static final long RUNTIME = 100L << 20;
 
     /// More of the same where the model is run.
-    private static final long FORWARD_RUNTIME = 70L << 20;
+    private static final long FORWARD_RUNTIME = 100L << 20;
 
     /// What the tokenizer takes for each byte of its file.
     private static final long TOKENIZER = 12;
