@@ -272,8 +272,7 @@ final class CodeDescent {
     }
 
     /// `c·(H + a)` of each group of a block, within the block. Until the sweep comes to a group its codes do not
-    /// change, so
-    /// all rows' are one product.
+    /// change, so all rows' are one product.
     private void curve(int from, int count) {
         try (Matrix code = backend.allocate(outputs, groupLength);
                 Matrix product = backend.allocate(outputs, count)) {

@@ -18,9 +18,8 @@ import java.lang.foreign.MemorySegment;
 /// codes are chosen then, their error against `W·f` is their error against `W'·x` and a constant: so GPTQ need only be
 /// given `W'`, where [GPTAQ](https://arxiv.org/abs/2504.02692) carries the drift through every step.
 ///
-/// Where it is known what the linear should put out altogether, `y`, as behind it the hidden states should become the
-/// float
-/// model's, `W' = W + (C - W·H)·(H + a)⁻¹` with `C = mean(y·xᵀ)`.
+/// Where it is known what the linear should put out altogether, `y`, as behind it the hidden states should become
+/// the float model's, `W' = W + (C - W·H)·(H + a)⁻¹` with `C = mean(y·xᵀ)`.
 final class FloatTarget implements InputStatistics.Derived {
     /// Rows that are multiplied at a time.
     private static final int ROWS = 256;

@@ -131,9 +131,8 @@ public final class Checkpoint implements AutoCloseable {
         FiniteCheck.require(file(tensor), tensor(tensor));
     }
 
-    /// Tells the system that the tensors whose names begin so are not needed for now: pages of their files that were
-    /// read
-    /// count no longer as memory of this process. They may be read again at any time.
+    /// Tells the system that the tensors whose names begin so are not needed for now: pages of their files that
+    /// were read count no longer as memory of this process. They may be read again at any time.
     public void release(String prefix) {
         for (Tensor tensor : tensors.tailMap(prefix).values()) {
             if (!tensor.name().startsWith(prefix)) {

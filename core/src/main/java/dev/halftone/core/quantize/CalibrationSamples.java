@@ -231,9 +231,8 @@ final class CalibrationSamples implements AutoCloseable {
         }
     }
 
-    /// Computes the inputs of `site` of some windows from their hidden states alone: for the first two sites as they
-    /// are
-    /// before the block, for the others as they are behind its attention.
+    /// Computes the inputs of `site` of some windows from their hidden states alone: for the first two sites as
+    /// they are before the block, for the others as they are behind its attention.
     ///
     /// @return valid until the next call
     Matrix compute(DecoderBlock block, InputSite site, int firstRow, int rows) {

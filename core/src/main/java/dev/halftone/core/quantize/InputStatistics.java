@@ -204,9 +204,8 @@ public final class InputStatistics implements AutoCloseable {
         return drift;
     }
 
-    /// `mean(y·xᵀ)`, `[outputs, width]`, `y` being what the linear behind this site should put out without its bias;
-    /// owned
-    /// by this object and not to be written. Null if none were shown.
+    /// `mean(y·xᵀ)`, `[outputs, width]`, `y` being what the linear behind this site should put out without its
+    /// bias; owned by this object and not to be written. Null if none were shown.
     public Matrix outputMoments() {
         moments();
         return outputMoments;

@@ -22,9 +22,8 @@ import java.util.concurrent.CancellationException;
 /// target, read back and compared with what was computed, and only then moved into place.
 ///
 /// Every finished block is made to last, with the samples' hidden states behind it. A run that ends early, by
-/// [#cancel],
-/// a failure, a kill or a power cut, leaves them beside the target, and the same run goes on there, see [Resume]. What
-/// it writes in the end is, byte for byte, what one uninterrupted run would have written.
+/// [#cancel], a failure, a kill or a power cut, leaves them beside the target, and the same run goes on there,
+/// see [Resume]. What it writes in the end is, byte for byte, what one uninterrupted run would have written.
 public final class QuantizationRun {
     /// Who writes the files.
     public static final String TOOL = "halftone:0.1.0";

@@ -23,10 +23,9 @@ public interface WeightQuantizer {
         return false;
     }
 
-    /// Whether the statistics must hold [InputStatistics#outputMoments] instead of the drift where the linear adds to
-    /// the
-    /// hidden states: what it should add so that they become the float model's. Only looked at if float inputs are
-    /// needed.
+    /// Whether the statistics must hold [InputStatistics#outputMoments] instead of the drift where the linear
+    /// adds to the hidden states: what it should add so that they become the float model's. Only looked at if
+    /// float inputs are needed.
     default boolean needsFloatStates() {
         return false;
     }

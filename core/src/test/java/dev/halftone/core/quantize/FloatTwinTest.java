@@ -160,8 +160,13 @@ class FloatTwinTest {
     @Test
     void countsNoDivisionOfTheInputsAsDrift() throws IOException {
         DriftProbe divided = run(8, List.of(new Division()));
-        // Were divisors forgotten on one side, the shares would be near 1.
-        divided.shares.forEach((linear, share) -> assertTrue(share < 0.1, linear + " drifts by " + share));
+        // Were divisors forgotten on one side, the shares would be near 1. The last two sites say how far outputs are
+        // from
+        // what they should be, so they show all that was rounded before; the others show the inputs alone.
+        divided.shares.forEach((linear, share) -> {
+            boolean adds = linear.endsWith("o_proj") || linear.endsWith("down_proj");
+            assertTrue(share < (adds ? 0.1 : 0.05), linear + " drifts by " + share);
+        });
         assertEquals(0, divided.shares.get("model.layers.0.self_attn.q_proj"), 1e-5);
     }
 }

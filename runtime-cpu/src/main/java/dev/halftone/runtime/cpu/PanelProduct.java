@@ -4,10 +4,9 @@ import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.runtime.cpu.OneDnn.Numbers;
 import java.util.Arrays;
 
-/// A linear over many rows by [OneDnn]: the workers first bring the activations into order where they are not; then
-/// each
-/// restores one panel of outputs at a time, which stays in its own cache while it is multiplied by all rows. A panel's
-/// width does depend on how many workers there are, but no sum crosses panels, so the result does not.
+/// A linear over many rows by [OneDnn]: the workers first bring the activations into order where they are not;
+/// then each restores one panel of outputs at a time, which stays in its own cache while it is multiplied by all
+/// rows. Neither depends on how many workers there are, so neither does the result.
 ///
 /// Inputs that are rounded to integers go in as unsigned bytes, 128 too large; what that adds to the sums of a column
 /// is taken off before they are scaled. The sums are exact, so the result is that of [IntegerProduct], bit for
@@ -15,11 +14,12 @@ import java.util.Arrays;
 ///
 /// In bfloat16, two inputs that lie as many places apart as a vector has lanes share a word: see [PairKernel].
 final class PanelProduct implements WorkerPool.Task, AutoCloseable {
-    /// Outputs of one product: two blocks, so that a call's cost does not show, if they fill no more than this.
-    private static final int MOST_PANEL_BYTES = 2 << 20;
+    /// From so many outputs on a panel is two blocks wide, so that a call's cost shows less; below, there are more
+    /// panels to share out.
+    static final int WIDE_OUTPUTS = 2048;
 
-    /// Panels that every worker should have, so that none waits long for another.
-    private static final int PANELS = 4;
+    /// What a wide panel may fill of a second-level cache.
+    private static final int MOST_WIDE_BYTES = 2 << 20;
 
     /// Rows of one product: as many as leave a panel's worth of both sides in a second-level cache.
     private static final int MOST_ROWS = 256;
@@ -116,8 +116,7 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
         y = newY;
         depth = Math.ceilDiv(weight.paddedInputs(), numbers.depthStep) * numbers.depthStep;
         direct = numbers == Numbers.FLOAT32 && weight.columns == null && depth == weight.inputs;
-        boolean wide =
-                2 * blockBytes() <= MOST_PANEL_BYTES && weight.outputs >= 2 * OneDnn.BLOCK * PANELS * pool.threads();
+        boolean wide = weight.outputs >= WIDE_OUTPUTS && 2 * blockBytes() <= MOST_WIDE_BYTES;
         panel = (wide ? 2 : 1) * OneDnn.BLOCK;
         reserve();
         describe();

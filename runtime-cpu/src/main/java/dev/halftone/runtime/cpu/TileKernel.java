@@ -11,11 +11,12 @@ import static jdk.incubator.vector.FloatVector.fromMemorySegment;
 
 import jdk.incubator.vector.FloatVector;
 
-/// The register tile of every matrix product: sixteen accumulators hide the latency of the multiply-add, and four rows
-/// by four vectors is the largest tile whose body the compiler still inlines whole (6 x 4 and 8 x 3 lose half).
-/// Steps are constants, because only then does the compiler check the bounds of a loop's addresses before the loop:
-/// with
-/// variable ones the checks are two fifths of its instructions.
+/// The register tile of every matrix product: sixteen accumulators hide the latency of the multiply-add, and four
+/// rows by four vectors is the largest tile whose body the compiler still inlines whole (6 x 4 and 8 x 3 lose
+/// half). Steps are constants, because only then does the compiler check the bounds of a loop's addresses before
+/// the loop: with variable ones the checks are two fifths of its instructions. That is why there are two tiles
+/// with the same sums, one for each step of `a`; what they share cannot be a method, since a vector that crosses
+/// a call becomes an object.
 final class TileKernel {
     private TileKernel() {}
 

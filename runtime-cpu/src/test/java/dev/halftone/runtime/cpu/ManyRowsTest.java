@@ -111,7 +111,7 @@ class ManyRowsTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"17, 65, 72", "33, 200, 608", "300, 130, 96"})
+    @CsvSource({"17, 65, 72", "33, 200, 608", "300, 130, 96", "40, 2100, 72"})
     void multipliesRoundedInputsToTheSameBitsAsTheVectorKernels(int rows, int outputs, int inputs) {
         Weight weight = Samples.quantized(
                         QuantizationScheme.gptq(8, QuantizationScheme.PER_CHANNEL, true), outputs, inputs)
@@ -132,6 +132,28 @@ class ManyRowsTest {
             assertEquals(canAddBytes(), found, oneDnn.products());
         }
         assertArrayEquals(results[0], results[1]);
+    }
+
+    /// Enough outputs for wide panels, the last of them narrower than the others.
+    @Test
+    void multipliesByWidePanels() {
+        int outputs = PanelProduct.WIDE_OUTPUTS + 52;
+        float[] bias = Samples.floats(outputs, 5);
+        try (CpuBackend vectors = TestBackends.open(2);
+                CpuBackend oneDnn = TestBackends.open(2, ProductMode.ONEDNN)) {
+            for (Weight weight : Samples.weights(outputs, 96)) {
+                float[][] results = new float[2][];
+                for (CpuBackend backend : List.of(vectors, oneDnn)) {
+                    try (Linear linear = backend.bind(weight, bias);
+                            Matrix x = Samples.matrix(backend, 40, 96, 4);
+                            Matrix y = backend.allocate(40, outputs)) {
+                        linear.multiply(x, y);
+                        results[backend == vectors ? 0 : 1] = Samples.values(backend, y);
+                    }
+                }
+                Samples.requireClose(results[0], results[1]);
+            }
+        }
     }
 
     private static boolean canAddBytes() {
