@@ -44,7 +44,7 @@ class Margins:
     """How near any decision came to a tie: in steps of the grid, in units of the last place of a float16 scale."""
 
     def __init__(self):
-        self.code = self.zero = self.scale = np.inf
+        self.code = self.zero = self.scale = self.choice = np.inf
 
     def of_codes(self, position, maximum):
         # Beyond the ends of the grid both sides of a tie clamp to the same code.
@@ -61,9 +61,15 @@ class Margins:
         places = exact / np.spacing(exact.astype(np.float16)).astype(float)
         self.scale = min(self.scale, distance_to_tie(places + 0.5 * down))
 
+    def of_choices(self, one, other):
+        # Two errors of which the smaller one decides; that of zeros is none on either grid.
+        some = one + other > 0
+        self.choice = min(self.choice, (np.abs(one - other)[some] / (one + other)[some]).min(initial=np.inf))
+
     def too_small(self, bits):
         # A step of 8 bits is small against the weight, so float32 errs by more of it.
-        return self.code < (1e-3 if bits == 8 else 1e-4) or self.zero < 1e-3 or self.scale < 1e-2
+        code = self.code < (1e-3 if bits == 8 else 1e-4)
+        return code or self.zero < 1e-3 or self.scale < 1e-2 or self.choice < 1e-4
 
 
 def distance_to_tie(values):
@@ -141,6 +147,15 @@ def gptq(weight, moments, bits, group, symmetric, order, margins, precision=np.f
     return codes, scales, zeros, columns
 
 
+def turned(columns, bits, margins):
+    """Scale [out] of the symmetric grid whose first code is the value farthest from zero of its row."""
+    low, high = np.minimum(columns.min(axis=1), 0), np.maximum(columns.max(axis=1), 0)
+    extreme = np.where(high > -low, high, low)
+    exact = np.where(extreme == 0, 1, -extreme / 2 ** (bits - 1))
+    margins.of_scales(np.abs(exact), down=False)
+    return exact.astype(np.float16).astype(columns.dtype)
+
+
 def round_to_nearest(weight, bits, group, symmetric, margins, precision=np.float64):
     weight = weight.astype(precision)
     inputs = weight.shape[1]
@@ -149,7 +164,16 @@ def round_to_nearest(weight, bits, group, symmetric, margins, precision=np.float
     for start in range(0, inputs, group):
         columns = weight[:, start : start + group]
         scale, zero = grid(columns, bits, symmetric, margins)
-        codes[:, start : start + group] = codes_of(columns, scale[:, None], zero[:, None], bits, margins)
+        code = codes_of(columns, scale[:, None], zero[:, None], bits, margins)
+        if symmetric:
+            other_scale = turned(columns, bits, margins)
+            other = codes_of(columns, other_scale[:, None], zero[:, None], bits, margins)
+            missed = ((columns - scale[:, None] * (code - zero[:, None])) ** 2).sum(axis=1)
+            missed_other = ((columns - other_scale[:, None] * (other - zero[:, None])) ** 2).sum(axis=1)
+            margins.of_choices(missed, missed_other)
+            better = missed_other < missed
+            scale, code = np.where(better, other_scale, scale), np.where(better[:, None], other, code)
+        codes[:, start : start + group] = code
         scales.append(scale)
         zeros.append(zero)
     return codes, np.stack(scales, 1), np.stack(zeros, 1)

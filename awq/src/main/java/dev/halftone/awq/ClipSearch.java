@@ -3,6 +3,7 @@ package dev.halftone.awq;
 import dev.halftone.core.compute.Backend;
 import dev.halftone.core.compute.Matrix;
 import dev.halftone.core.quantize.OutputError;
+import dev.halftone.core.quantize.RoundToNearest;
 import dev.halftone.core.weight.AffineGrid;
 import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.core.weight.QuantizedWeight;
@@ -100,16 +101,23 @@ final class ClipSearch {
         System.arraycopy(OutputError.ofRows(errors, rows, moments, backend), 0, costs, first, rows);
     }
 
-    /// The grid of a group that keeps all but `step / 20` of its largest magnitude.
+    /// The grid of a group that keeps all but `step / 20` of its largest magnitude; of step 0 that of plain rounding.
     private AffineGrid candidate(int row, int group, int step) {
         int offset = row * inputs + group * groupLength;
+        if (step == 0) {
+            return RoundToNearest.grid(values, offset, groupLength, scheme);
+        }
+        float share = 1 - step / 20f;
+        if (scheme.symmetric()) {
+            return AffineGrid.ofExtreme(share * RoundToNearest.extreme(values, offset, groupLength), scheme);
+        }
         float low = 0;
         float high = 0;
         for (int i = offset; i < offset + groupLength; i++) {
             low = Math.min(low, values[i]);
             high = Math.max(high, values[i]);
         }
-        float limit = (1 - step / 20f) * Math.max(-low, high);
+        float limit = share * Math.max(-low, high);
         return AffineGrid.ofRange(Math.max(low, -limit), Math.min(high, limit), scheme);
     }
 

@@ -107,8 +107,11 @@ class AwqClippingTest {
         double least = problem.outputError(values, restored);
         float[] trial = restored.clone();
         for (int step = 1; step < 10; step++) {
-            float limit = Math.max(-low, high) * (1 - step / 20f);
-            AffineGrid grid = AffineGrid.ofRange(Math.max(low, -limit), Math.min(high, limit), scheme);
+            float share = 1 - step / 20f;
+            float limit = Math.max(-low, high) * share;
+            AffineGrid grid = scheme.symmetric()
+                    ? AffineGrid.ofExtreme(share * (high > -low ? high : low), scheme)
+                    : AffineGrid.ofRange(Math.max(low, -limit), Math.min(high, limit), scheme);
             for (int i = from; i < to; i++) {
                 trial[i] = grid.restore(grid.code(values[i]));
             }

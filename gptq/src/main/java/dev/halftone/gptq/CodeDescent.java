@@ -232,7 +232,9 @@ final class CodeDescent {
         if (!(bend > 0)) {
             return 0;
         }
-        float wanted = (float) Math.clamp(old - slope / bend, old / MOST, old * MOST);
+        double least = old > 0 ? old / MOST : old * MOST;
+        double most = old > 0 ? old * MOST : old / MOST;
+        float wanted = (float) Math.clamp(old - slope / bend, least, most);
         float scale = AffineGrid.storable(wanted, scheme);
         float moved = scale - old;
         if (!(slope * moved + bend * moved * moved / 2 < 0)) {

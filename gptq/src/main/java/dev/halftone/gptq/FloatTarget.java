@@ -20,126 +20,119 @@ import java.lang.foreign.MemorySegment;
 ///
 /// Where it is known what the linear should put out altogether, `y`, as behind it the hidden states should become
 /// the float model's, `W' = W + (C - W·H)·(H + a)⁻¹` with `C = mean(y·xᵀ)`.
-final class FloatTarget implements InputStatistics.Derived {
-    /// Rows that are multiplied at a time.
+///
+/// As `(H + a)⁻¹ = Uᵀ·U` in the factor's order, the inverse is never formed: rows are multiplied by `Uᵀ` and by `U`.
+/// At the widest linears it would be the largest matrix of the whole conversion.
+final class FloatTarget {
+    /// Rows of the weight that are multiplied at a time.
     private static final int ROWS = 256;
 
-    private final Matrix factor; // [inputs, inputs], D·(H + a)⁻¹, or with meant outputs (H + a)⁻¹
-    private final Matrix moments; // [inputs, inputs], of the statistics; null without meant outputs
-    private final Matrix outputMoments; // [outputs, inputs], of the statistics; null without meant outputs
+    /// Rows of `U` that are multiplied at a time; what stands before their first column is zero and left out.
+    private static final int STEPS = 256;
 
-    private FloatTarget(Matrix factor, Matrix moments, Matrix outputMoments) {
+    private final InputStatistics statistics;
+    private final InverseFactor factor;
+    private final Backend backend;
+    private final int inputs;
+
+    private FloatTarget(InputStatistics statistics, InverseFactor factor, Backend backend) {
+        this.statistics = statistics;
         this.factor = factor;
-        this.moments = moments;
-        this.outputMoments = outputMoments;
+        this.backend = backend;
+        inputs = factor.order().length;
     }
 
-    /// @param factor of the moments in `statistics`, which must have a drift or meant outputs and outlive the result
-    static FloatTarget of(InputStatistics statistics, InverseFactor factor, Backend backend) {
-        Matrix outputMoments = statistics.outputMoments();
-        if (outputMoments != null) {
-            return new FloatTarget(inverse(factor, backend), statistics.moments(), outputMoments);
-        }
-        Matrix drift = statistics.drift();
-        if (drift == null) {
+    /// `W'` of `weight`, in memory of `arena`.
+    ///
+    /// @param factor of the moments in `statistics`, which must have a drift or meant outputs
+    static Weight of(Weight weight, InputStatistics statistics, InverseFactor factor, Arena arena, Backend backend) {
+        if (statistics.outputMoments() == null && statistics.drift() == null) {
             throw new IllegalArgumentException("the statistics hold nothing of the float model");
         }
-        try (Matrix inverse = inverse(factor, backend)) {
-            return new FloatTarget(product(drift, inverse, backend), null, null);
-        }
+        return new FloatTarget(statistics, factor, backend).shifted(weight, arena);
     }
 
-    /// `a·b`, of which the backend knows only the subtraction.
-    private static Matrix product(Matrix a, Matrix b, Backend backend) {
-        Matrix product = backend.allocate(a.rows(), b.columns());
-        try (Matrix part = backend.allocate(Math.min(ROWS, a.rows()), a.columns())) {
-            float[] values = new float[part.rows() * a.columns()];
-            for (int first = 0; first < a.rows(); first += ROWS) {
-                int count = Math.min(ROWS, a.rows() - first);
-                backend.copyOut(a.rows(first, count), values, 0);
-                negate(values, count * a.columns());
-                backend.copyIn(values, 0, part.rows(0, count));
-                backend.subtractProduct(part.rows(0, count), b, product.rows(first, count));
-            }
-        }
-        return product;
-    }
-
-    /// `(H + a)⁻¹ = Uᵀ·U`, with rows and columns in the order of the inputs.
-    private static Matrix inverse(InverseFactor factor, Backend backend) {
-        int[] order = factor.order();
-        int inputs = order.length;
-        int[] place = new int[inputs];
-        for (int i = 0; i < inputs; i++) {
-            place[order[i]] = i;
-        }
-        Matrix ordered = backend.allocate(inputs, inputs);
-        try (Matrix permuted = backend.allocate(inputs, inputs)) {
-            backend.addGram(factor.upper(), permuted);
-            backend.gatherRows(permuted, place, ordered);
-        }
-        float[] row = new float[inputs];
-        float[] sorted = new float[inputs];
-        for (int i = 0; i < inputs; i++) {
-            backend.copyOut(ordered.rows(i, 1), row, 0);
-            for (int j = 0; j < inputs; j++) {
-                sorted[j] = row[place[j]];
-            }
-            backend.copyIn(sorted, 0, ordered.rows(i, 1));
-        }
-        return ordered;
-    }
-
-    private static void negate(float[] values, int count) {
-        for (int i = 0; i < count; i++) {
-            values[i] = -values[i];
-        }
-    }
-
-    /// `W'`, in memory of `arena`.
-    Weight of(Weight weight, Arena arena, Backend backend) {
-        int inputs = weight.inputs();
+    private Weight shifted(Weight weight, Arena arena) {
         int outputs = weight.outputs();
         Shape shape = Shape.of(outputs, inputs);
         MemorySegment data = arena.allocate(Math.multiplyExact(shape.elements(), DType.F32.bytes()), 64);
-        int most = Math.min(ROWS, outputs);
-        float[] values = new float[most * inputs];
-        try (Matrix part = backend.allocate(most, inputs);
-                Matrix sum = backend.allocate(most, inputs)) {
-            for (int first = 0; first < outputs; first += ROWS) {
-                int count = Math.min(ROWS, outputs - first);
-                Matrix parts = part.rows(0, count);
-                Matrix sums = sum.rows(0, count);
-                for (int row = 0; row < count; row++) {
-                    weight.restoreRow(first + row, values, row * inputs);
-                }
-                backend.copyIn(values, 0, sums);
-                negatedFactor(values, sums, first, parts, backend);
-                backend.subtractProduct(parts, factor, sums);
-                backend.copyOut(sums, values, 0);
-                long offset = (long) first * inputs * DType.F32.bytes();
-                MemorySegment.copy(values, 0, data, LittleEndian.FLOAT, offset, count * inputs);
+        for (int first = 0; first < outputs; first += ROWS) {
+            int count = Math.min(ROWS, outputs - first);
+            float[] values = new float[count * inputs];
+            for (int row = 0; row < count; row++) {
+                weight.restoreRow(first + row, values, row * inputs);
             }
+            addShift(values, first, count);
+            long offset = (long) first * inputs * DType.F32.bytes();
+            MemorySegment.copy(values, 0, data, LittleEndian.FLOAT, offset, values.length);
         }
         return new DenseWeight(new Tensor("target", DType.F32, shape, data));
     }
 
-    /// What has to be multiplied by [#factor] and taken off the rows from `first` on: `-W`, or `W·H - C`.
-    ///
-    /// @param values scratch, holding the rows of `W`
-    private void negatedFactor(float[] values, Matrix weights, int first, Matrix destination, Backend backend) {
-        int count = destination.rows() * destination.columns();
-        if (outputMoments != null) {
-            backend.copy(outputMoments.rows(first, destination.rows()), destination);
-            backend.subtractProduct(weights, moments, destination);
-            backend.copyOut(destination, values, 0);
-        }
-        negate(values, count);
-        backend.copyIn(values, 0, destination);
+    /// Turns rows `[first, first + count)` of `W` into those of `W'`.
+    private void addShift(float[] values, int first, int count) {
+        float[] missing = missing(values, first, count);
+        int[] order = factor.order();
+        float[] turned = new float[values.length];
+        backend.forRanges(inputs, (from, to) -> {
+            for (int i = from; i < to; i++) {
+                for (int row = 0; row < count; row++) {
+                    turned[i * count + row] = missing[row * inputs + order[i]];
+                }
+            }
+        });
+        float[] shift = missing;
+        timesInverse(turned, count, shift);
+        backend.forRanges(count, (from, to) -> {
+            for (int row = from; row < to; row++) {
+                for (int i = 0; i < inputs; i++) {
+                    values[row * inputs + order[i]] += shift[row * inputs + i];
+                }
+            }
+        });
     }
 
-    @Override
-    public void close() {
-        factor.close();
+    /// What has to be multiplied by `(H + a)⁻¹`, with its sign turned: `-W·D`, or `W·H - C`.
+    private float[] missing(float[] values, int first, int count) {
+        Matrix meant = statistics.outputMoments();
+        float[] missing = new float[values.length];
+        try (Matrix weights = backend.allocate(count, inputs);
+                Matrix product = backend.allocate(count, inputs)) {
+            backend.copyIn(values, 0, weights);
+            if (meant == null) {
+                backend.subtractProduct(weights, statistics.drift(), product);
+                backend.copyOut(product, missing, 0);
+            } else {
+                backend.copy(meant.rows(first, count), product);
+                backend.subtractProduct(weights, statistics.moments(), product);
+                backend.copyOut(product, missing, 0);
+                for (int i = 0; i < missing.length; i++) {
+                    missing[i] = -missing[i];
+                }
+            }
+        }
+        return missing;
+    }
+
+    /// `result = -turnedᵀ·Uᵀ·U`, with columns in the order of the factor.
+    ///
+    /// @param turned `[inputs, count]`
+    /// @param result `[count, inputs]`
+    private void timesInverse(float[] turned, int count, float[] result) {
+        Matrix upper = factor.upper();
+        try (Matrix columns = backend.allocate(inputs, count);
+                Matrix sum = backend.allocate(count, inputs)) {
+            backend.copyIn(turned, 0, columns);
+            for (int step = 0; step < inputs; step += STEPS) {
+                int steps = Math.min(STEPS, inputs - step);
+                int rest = inputs - step;
+                Matrix rows = upper.view(step, steps, step, rest);
+                try (Matrix product = backend.allocate(steps, count)) {
+                    backend.subtractProduct(rows, columns.rows(step, rest), product);
+                    backend.addTransposedProduct(product, rows, sum.view(0, count, step, rest));
+                }
+            }
+            backend.copyOut(sum, result, 0);
+        }
     }
 }

@@ -78,11 +78,7 @@ public final class GptqQuantizer implements WeightQuantizer {
         try (Arena arena = Arena.ofShared()) {
             Weight target = weight;
             if (needsFloatInputs()) {
-                FloatTarget shifted = statistics.derived(
-                        new Key(FloatTarget.class, options.damping(), options.order(), groupLength),
-                        FloatTarget.class,
-                        () -> FloatTarget.of(statistics, factor, backend));
-                target = shifted.of(weight, arena, backend);
+                target = FloatTarget.of(weight, statistics, factor, arena, backend);
             }
             return solve(target, scheme, factor, statistics, backend);
         } catch (ArithmeticException e) {

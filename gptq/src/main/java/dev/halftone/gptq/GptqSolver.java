@@ -125,7 +125,7 @@ final class GptqSolver {
                     }
                     for (int group = 0; measure && group < groups; group++) {
                         grids[(firstRow + r) * groups + group] =
-                                RoundToNearest.grid(row, group * groupLength, groupLength, scheme);
+                                RoundToNearest.range(row, group * groupLength, groupLength, scheme);
                     }
                     for (int i = 0; i < inputs; i++) {
                         permuted[r * inputs + i] = row[order[i]];
@@ -178,7 +178,7 @@ final class GptqSolver {
 
     private AffineGrid grid(GridSearch search, float[] values, int offset, GridSearch.Scratch scratch) {
         return search == null
-                ? RoundToNearest.grid(values, offset, groupLength, scheme)
+                ? RoundToNearest.range(values, offset, groupLength, scheme)
                 : search.choose(values, offset, scratch);
     }
 

@@ -76,11 +76,13 @@ final class GridSearch {
     ///
     /// @throws ArithmeticException if a value is not finite
     AffineGrid choose(float[] values, int offset, Scratch scratch) {
-        AffineGrid range = RoundToNearest.grid(values, offset, length, scheme);
+        AffineGrid range = RoundToNearest.range(values, offset, length, scheme);
+        // The side of a symmetric grid that has one code more is that of the extreme.
+        float sign = scheme.symmetric() && RoundToNearest.extreme(values, offset, length) > 0 ? -1 : 1;
         AffineGrid best = range;
         double least = Double.POSITIVE_INFINITY;
         for (float share : scheme.symmetric() ? SYMMETRIC : ASYMMETRIC) {
-            float scale = AffineGrid.storable(share * range.scale(), scheme);
+            float scale = AffineGrid.storable(sign * share * range.scale(), scheme);
             // Rounding the end of the range to a code may leave it on either side.
             for (int step = 0; step < (scheme.symmetric() ? 1 : 2); step++) {
                 AffineGrid grid = candidate(range, scale, step);

@@ -16,8 +16,8 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
 class FloatTargetTest {
-    private static final int INPUTS = 24;
-    private static final int TOKENS = 200;
+    private static final int INPUTS = 264; // more than the solver and the shift handle at a time
+    private static final int TOKENS = 600;
 
     private final Backend backend = new ReferenceBackend();
     private final Problem problem = Problem.random(5, INPUTS, 2);
@@ -41,8 +41,8 @@ class FloatTargetTest {
                 Matrix f = backend.allocate(TOKENS, INPUTS)) {
             backend.copyIn(seen, 0, x);
             backend.copyIn(meant, 0, f);
-            statistics.add(x.rows(0, 150), f.rows(0, 150));
-            statistics.add(x.rows(150, 50), f.rows(150, 50));
+            statistics.add(x.rows(0, 450), f.rows(0, 450));
+            statistics.add(x.rows(450, 150), f.rows(450, 150));
         }
         return statistics;
     }
@@ -70,10 +70,8 @@ class FloatTargetTest {
                 Arena arena = Arena.ofShared()) {
             GptqOptions options = new GptqOptions(1e-6, order, GridRule.RANGE);
             InverseFactor factor = InverseFactor.of("q_proj", statistics.moments(), 8, options, backend);
-            float[] target;
-            try (FloatTarget shift = FloatTarget.of(statistics, factor, backend)) {
-                target = shift.of(problem.dense(), arena, backend).restore();
-            }
+            float[] target = FloatTarget.of(problem.dense(), statistics, factor, arena, backend)
+                    .restore();
             factor.close();
             double least = missed(target);
             assertTrue(least < 0.1 * missed(problem.weight()), least + " of " + missed(problem.weight()));
@@ -123,7 +121,7 @@ class FloatTargetTest {
             backend.copyIn(seen, 0, x);
             backend.copyIn(outputs, 0, y);
             statistics.addMeant(x.rows(0, 30), y.rows(0, 30));
-            statistics.addMeant(x.rows(30, 170), y.rows(30, 170));
+            statistics.addMeant(x.rows(30, 570), y.rows(30, 570));
         }
         return statistics;
     }
@@ -136,13 +134,12 @@ class FloatTargetTest {
                 Arena arena = Arena.ofShared()) {
             GptqOptions options = new GptqOptions(0.01, order, GridRule.RANGE);
             InverseFactor factor = InverseFactor.of("o_proj", statistics.moments(), 8, options, backend);
-            try (FloatTarget byDrift = FloatTarget.of(statistics, factor, backend);
-                    FloatTarget byOutputs = FloatTarget.of(outputs, factor, backend)) {
-                float[] expected = byDrift.of(problem.dense(), arena, backend).restore();
-                float[] found = byOutputs.of(problem.dense(), arena, backend).restore();
-                for (int i = 0; i < expected.length; i++) {
-                    assertEquals(expected[i], found[i], 1e-4, "weight " + i);
-                }
+            float[] expected = FloatTarget.of(problem.dense(), statistics, factor, arena, backend)
+                    .restore();
+            float[] found = FloatTarget.of(problem.dense(), outputs, factor, arena, backend)
+                    .restore();
+            for (int i = 0; i < expected.length; i++) {
+                assertEquals(expected[i], found[i], 1e-4, "weight " + i);
             }
             factor.close();
         }

@@ -42,7 +42,7 @@ class GridSearchTest {
             values[i] = 0.25f * (i - 7);
         }
         GridSearch search = new GridSearch(identity(16, 1), 16, 16, scheme);
-        assertEquals(RoundToNearest.grid(values, 0, 16, scheme), search.choose(values, 0, new GridSearch.Scratch(16)));
+        assertEquals(RoundToNearest.range(values, 0, 16, scheme), search.choose(values, 0, new GridSearch.Scratch(16)));
     }
 
     @Test
@@ -59,11 +59,11 @@ class GridSearchTest {
             upper[i * 32 + i] = (float) (1 / Math.sqrt(importance[i]));
         }
         values[5] = 0.6f;
-        AffineGrid range = RoundToNearest.grid(values, 0, 32, scheme);
+        AffineGrid range = RoundToNearest.range(values, 0, 32, scheme);
 
         AffineGrid chosen = new GridSearch(upper, 32, 32, scheme).choose(values, 0, new GridSearch.Scratch(32));
 
-        assertTrue(chosen.scale() < 0.8f * range.scale(), chosen + " " + range);
+        assertTrue(Math.abs(chosen.scale()) < 0.8f * range.scale(), chosen + " " + range);
         assertTrue(squaredError(values, chosen, importance) < 0.6 * squaredError(values, range, importance));
     }
 
@@ -84,14 +84,15 @@ class GridSearchTest {
             values[i] = (float) random.nextGaussian();
         }
         GridSearch search = new GridSearch(upper.clone(), length, length, scheme);
-        AffineGrid range = RoundToNearest.grid(values, 0, length, scheme);
+        AffineGrid range = RoundToNearest.range(values, 0, length, scheme);
         AffineGrid chosen = search.choose(values, 0, new GridSearch.Scratch(length));
 
         double cost = cost(values, chosen, upper);
         assertTrue(cost <= cost(values, range, upper) * (1 + 1e-6));
         for (float share : new float[] {0.7f, 0.75f, 0.8f, 0.88f, 0.96f}) {
-            AffineGrid rival =
-                    new AffineGrid(AffineGrid.storable(share * range.scale(), scheme), range.zero(), range.maximum());
+            // Turned to the side of the extreme.
+            float step = share * Math.copySign(range.scale(), -RoundToNearest.extreme(values, 0, length));
+            AffineGrid rival = new AffineGrid(AffineGrid.storable(step, scheme), range.zero(), range.maximum());
             if (symmetric) {
                 assertTrue(cost <= cost(values, rival, upper) * (1 + 1e-6), "share " + share);
             }

@@ -13,6 +13,7 @@ import dev.halftone.core.compute.ReferenceBackend;
 import dev.halftone.core.model.InputSite;
 import dev.halftone.core.quantize.Fold;
 import dev.halftone.core.quantize.InputStatistics;
+import dev.halftone.core.quantize.RoundToNearest;
 import dev.halftone.core.tensor.DType;
 import dev.halftone.core.tensor.Shape;
 import dev.halftone.core.tensor.Tensor;
@@ -189,10 +190,8 @@ class SmoothingTest {
         for (Weight weight : weights) {
             float[] w = weight.restore();
             for (int output = 0; output < weight.outputs(); output++) {
-                float step = 0;
-                for (int i = 0; i < WIDTH; i++) {
-                    step = Math.max(step, Math.abs(w[output * WIDTH + i]) * 2 / 255);
-                }
+                float step =
+                        RoundToNearest.grid(w, output * WIDTH, WIDTH, SCHEME).scale();
                 for (int token = 0; token < TOKENS; token++) {
                     float[] row = Arrays.copyOfRange(x, token * WIDTH, (token + 1) * WIDTH);
                     float scale = ActivationScheme.PER_TOKEN.scaleOf(row, 0, WIDTH);

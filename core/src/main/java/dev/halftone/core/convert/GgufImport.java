@@ -114,15 +114,13 @@ public final class GgufImport {
         GgufType stored = four >= eight ? GgufType.Q4_0 : GgufType.Q8_0;
         int bits = stored == GgufType.Q4_0 ? 4 : 8;
         Set<Entry> candidates = new HashSet<>();
-        boolean symmetric = true;
         for (Entry entry : entries) {
             GgufTensor tensor = file.tensor(entry.gguf());
             if (entry.role() == Role.LINEAR && tensor.type() == stored) {
                 candidates.add(entry);
-                symmetric &= GgufCodes.isSymmetric(tensor);
             }
         }
-        QuantizationScheme scheme = QuantizationScheme.gptq(bits, GgufCodes.GROUP, symmetric);
+        QuantizationScheme scheme = QuantizationScheme.gptq(bits, GgufCodes.GROUP, true);
         PackedLayout layout = layouts.apply(scheme);
         Set<Entry> kept = new HashSet<>(candidates);
         kept.removeIf(entry -> !isStorable(layout, entry, scheme));

@@ -146,37 +146,25 @@ public final class GgufCodes {
         }
     }
 
-    /// True if no step of a Q4_0 or Q8_0 matrix is negative, so that [#read] gives a symmetric weight.
-    public static boolean isSymmetric(GgufTensor tensor) {
-        int blockBytes = tensor.type().blockBytes();
-        for (long at = 0; at < tensor.data().byteSize(); at += blockBytes) {
-            if (Float.float16ToFloat(tensor.data().get(LittleEndian.SHORT, at)) < 0) {
-                return false;
-            }
-        }
-        return true;
-    }
-
     /// The codes of a Q4_0 or Q8_0 matrix, in groups of 32: it restores the same values as the blocks, bit for bit
     /// but for the sign of a zero.
     ///
-    /// A scale must be positive, and half of the steps of a Q4_0 file are negative: those groups get `-d`, the
-    /// codes counted from the other end, and a zero one lower. A group whose step is 0 gets the smallest step and
-    /// only codes of zero.
+    /// Half of the steps of a Q4_0 file are negative, and so are the scales then. A group whose step is 0 gets the
+    /// smallest step and only codes of zero.
     ///
     /// @param rowOf  row of the tensor that becomes row `i`
-    /// @param scheme groups of 32 with 4 bits for Q4_0, 8 for Q8_0; symmetric only if [#isSymmetric]
+    /// @param scheme symmetric groups of 32 with 4 bits for Q4_0, 8 for Q8_0
     /// @throws IllegalArgumentException if the tensor is no such matrix, or the scheme not its own
     public static QuantizedWeight read(GgufTensor tensor, RowOrder rowOf, QuantizationScheme scheme) {
         int bits = tensor.type() == GgufType.Q4_0 ? 4 : 8;
         boolean known = tensor.type() == GgufType.Q4_0 || tensor.type() == GgufType.Q8_0;
-        if (!known || tensor.shape().rank() != 2 || scheme.bits() != bits || scheme.groupSize() != GROUP) {
+        boolean fits = scheme.bits() == bits && scheme.groupSize() == GROUP && scheme.symmetric();
+        if (!known || tensor.shape().rank() != 2 || !fits) {
             throw new IllegalArgumentException(
                     tensor.name() + ": " + tensor.type() + " " + tensor.shape() + " has no codes of " + scheme);
         }
         int outputs = Math.toIntExact(tensor.rows());
         int inputs = Math.toIntExact(tensor.columns());
-        int maximum = (1 << bits) - 1;
         int middle = 1 << bits - 1;
         int groups = inputs / GROUP;
         byte[] codes = new byte[Math.multiplyExact(outputs, inputs)];
@@ -191,15 +179,11 @@ public final class GgufCodes {
                                 tensor.type().blockBytes());
                 int cell = row * groups + group;
                 float d = Float.float16ToFloat(block.get(LittleEndian.SHORT, 0));
-                boolean mirrored = d < 0;
-                if (mirrored && scheme.symmetric()) {
-                    throw new IllegalArgumentException(tensor.name() + ": a step of " + d + " in a symmetric weight");
-                }
-                scales[cell] = d == 0 ? TINIEST : Math.abs(d);
-                zeros[cell] = mirrored ? middle - 1 : middle;
+                scales[cell] = d == 0 ? TINIEST : d;
+                zeros[cell] = middle;
                 for (int j = 0; j < GROUP; j++) {
                     int code = d == 0 ? middle : code(tensor.type(), block, j);
-                    codes[row * inputs + group * GROUP + j] = (byte) (mirrored ? maximum - code : code);
+                    codes[row * inputs + group * GROUP + j] = (byte) code;
                 }
             }
         }

@@ -46,6 +46,11 @@ public enum InputSite {
         };
     }
 
+    /// Whether what the linear here puts out is added to the hidden states.
+    public boolean addsToStates() {
+        return this == ATTENTION_OUTPUT || this == MLP_OUTPUT;
+    }
+
     /// The site whose input `linear` reads.
     ///
     /// @throws IllegalArgumentException if a block has no such linear

@@ -4,8 +4,6 @@ import dev.halftone.core.checkpoint.Checkpoint;
 import dev.halftone.core.checkpoint.SafetensorsWriter;
 import dev.halftone.core.checkpoint.TensorSpec;
 import dev.halftone.core.compute.Backend;
-import dev.halftone.core.compute.Batch;
-import dev.halftone.core.compute.KvCache;
 import dev.halftone.core.compute.Matrix;
 import dev.halftone.core.model.DecoderBlock;
 import dev.halftone.core.model.InputSite;
@@ -32,35 +30,37 @@ import java.util.zip.CRC32C;
 /// of the second with them. So every linear sees what the quantized part before it really puts out ("true sequential"),
 /// and the whole costs one forward pass.
 final class CalibrationSamples implements AutoCloseable {
-    /// Tokens that are run at once: enough to keep a matrix product busy, few enough for the scratch to be small.
-    private static final int ROWS = 2048;
     private final Backend backend;
     private final LlamaConfig config;
     private final Calibration.Facts facts;
     private final int windowsAtOnce;
+    private final CalibrationScratch scratch; // not ours
+    private final Workspace workspace; // of the scratch
     private final Matrix hidden; // [tokens, hidden]
     private final Matrix
             inputs; // [tokens, widest]; the columns of the current site are the first ones; null if not kept
     private final Matrix next; // [rows at once, widest]
-    private final Workspace workspace;
-    private final KvCache cache;
-    private Batch batch; // the one that the angles are prepared for
 
-    /// Allocates everything; the hidden states come from [#embed], [#copyHidden] or [#restore].
+    /// The hidden states come from [#embed], [#copyHidden] or [#restore].
     ///
+    /// @param scratch       of the same model and windows; must outlive this
     /// @param keepingInputs whether [#advance] may be used, or only [#compute] and [#add]
-    CalibrationSamples(LlamaConfig config, Calibration.Facts facts, boolean keepingInputs, Backend backend) {
+    CalibrationSamples(
+            LlamaConfig config,
+            Calibration.Facts facts,
+            CalibrationScratch scratch,
+            boolean keepingInputs,
+            Backend backend) {
         this.backend = backend;
         this.config = config;
         this.facts = facts;
-        windowsAtOnce = windowsAtOnce(facts);
+        this.scratch = scratch;
+        workspace = scratch.workspace();
+        windowsAtOnce = CalibrationScratch.windowsAtOnce(facts);
         int tokens = Math.toIntExact(facts.tokens());
-        int rows = windowsAtOnce * facts.length();
         hidden = backend.allocate(tokens, config.hidden());
         inputs = keepingInputs ? backend.allocate(tokens, widest(config)) : null;
-        next = backend.allocate(rows, widest(config));
-        workspace = new Workspace(backend, config, rows);
-        cache = backend.allocateCache(1, windowsAtOnce, facts.length(), config.attention(0));
+        next = backend.allocate(windowsAtOnce * facts.length(), widest(config));
     }
 
     /// Takes over the hidden states of as many windows as there are here, spread evenly over those of `other`.
@@ -129,11 +129,6 @@ final class CalibrationSamples implements AutoCloseable {
         return facts.tokens();
     }
 
-    /// Windows that are run in one batch.
-    static int windowsAtOnce(Calibration.Facts facts) {
-        return Math.clamp(ROWS / facts.length(), 1, facts.samples());
-    }
-
     /// Columns of the widest input of a linear.
     static int widest(LlamaConfig config) {
         return Arrays.stream(InputSite.values())
@@ -180,8 +175,7 @@ final class CalibrationSamples implements AutoCloseable {
                 case ATTENTION_INPUT -> block.enter(states, output);
                 case ATTENTION_OUTPUT -> {
                     Matrix before = inputs.view(firstRow, rows, 0, InputSite.ATTENTION_INPUT.width(config));
-                    prepare(windows);
-                    block.attend(before, batch, workspace.angles(), cache, 0, workspace, output);
+                    scratch.attend(block, before, windows, output);
                 }
                 case MLP_INPUT -> {
                     Matrix before = inputs.view(firstRow, rows, 0, InputSite.ATTENTION_OUTPUT.width(config));
@@ -243,8 +237,7 @@ final class CalibrationSamples implements AutoCloseable {
             case ATTENTION_INPUT -> block.enter(states, output);
             case ATTENTION_OUTPUT -> {
                 block.enter(states, normed);
-                prepare(rows / facts.length());
-                block.attend(normed, batch, workspace.angles(), cache, 0, workspace, output);
+                scratch.attend(block, normed, rows / facts.length(), output);
             }
             case MLP_INPUT -> block.enterMlp(states, output);
             case MLP_OUTPUT -> {
@@ -283,21 +276,8 @@ final class CalibrationSamples implements AutoCloseable {
         }
     }
 
-    /// Every window is a sequence of its own that begins at position 0; all batches but the last are alike.
-    private void prepare(int windows) {
-        if (batch == null || batch.size() != windows) {
-            batch = new Batch();
-            for (int slot = 0; slot < windows; slot++) {
-                batch.add(slot, 0, facts.length());
-            }
-            workspace.angles().prepare(batch);
-        }
-    }
-
     @Override
     public void close() {
-        cache.close();
-        workspace.close();
         next.close();
         if (inputs != null) {
             inputs.close();

@@ -51,9 +51,8 @@ final class FloatTwin implements AutoCloseable {
         meant = new float[own.length];
     }
 
-    /// Loads a block; all batches must have been shown at every site of the one before.
+    /// Loads a block; the one before must have been left.
     void enter(int newLayer) {
-        closeBlock();
         layer = newLayer;
         block = DecoderBlock.load(config, layer, weights, checkpoint, backend);
     }
@@ -70,7 +69,7 @@ final class FloatTwin implements AutoCloseable {
         if (!statistics.wantsOutputs()) {
             statistics.add(input, floats);
         }
-        if (site == InputSite.ATTENTION_OUTPUT || site == InputSite.MLP_OUTPUT) {
+        if (site.addsToStates()) {
             samples.add(block, site, floats, firstRow);
         }
         if (statistics.wantsOutputs()) {
@@ -106,7 +105,8 @@ final class FloatTwin implements AutoCloseable {
         return samples;
     }
 
-    private void closeBlock() {
+    /// Drops the block, when all batches have been shown at every site: the widest matrices are still to come.
+    void leave() {
         if (block != null) {
             block.close();
             block = null;
@@ -115,7 +115,7 @@ final class FloatTwin implements AutoCloseable {
 
     @Override
     public void close() {
-        closeBlock();
+        leave();
         outputs.close();
         samples.close();
     }

@@ -26,6 +26,7 @@ final class FoldSearch implements AutoCloseable {
     private final LlamaConfig config;
     private final Recipe recipe;
     private final Backend backend;
+    private final CalibrationScratch scratch;
     private final CalibrationSamples probe;
 
     FoldSearch(
@@ -40,7 +41,8 @@ final class FoldSearch implements AutoCloseable {
         this.config = config;
         this.recipe = recipe;
         this.backend = backend;
-        probe = new CalibrationSamples(config, probed(facts), true, backend);
+        scratch = new CalibrationScratch(config, probed(facts), backend);
+        probe = new CalibrationSamples(config, probed(facts), scratch, true, backend);
     }
 
     /// The share of the windows that is looked at.
@@ -98,5 +100,6 @@ final class FoldSearch implements AutoCloseable {
     @Override
     public void close() {
         probe.close();
+        scratch.close();
     }
 }

@@ -99,8 +99,9 @@ final class LayerLoop {
         if (resumption.blocks() == layers) {
             return;
         }
-        try (CalibrationSamples samples = samples(calibration, resumption, true);
-                FloatTwin twin = needsTwin() ? twin(samples(calibration, resumption, false)) : null;
+        try (CalibrationScratch scratch = new CalibrationScratch(plan.config(), calibration.facts(), backend);
+                CalibrationSamples samples = samples(calibration, resumption, scratch, true);
+                FloatTwin twin = needsTwin() ? twin(samples(calibration, resumption, scratch, false)) : null;
                 FoldSearch search = plan.recipe().transforms().isEmpty()
                         ? null
                         : new FoldSearch(
@@ -130,8 +131,10 @@ final class LayerLoop {
     }
 
     /// The samples before the first block, or empty ones that are to be restored.
-    private CalibrationSamples samples(Calibration calibration, Resumption resumption, boolean keepingInputs) {
-        CalibrationSamples samples = new CalibrationSamples(plan.config(), calibration.facts(), keepingInputs, backend);
+    private CalibrationSamples samples(
+            Calibration calibration, Resumption resumption, CalibrationScratch scratch, boolean keepingInputs) {
+        CalibrationSamples samples =
+                new CalibrationSamples(plan.config(), calibration.facts(), scratch, keepingInputs, backend);
         if (resumption.blocks() == 0) {
             samples.embed(checkpoint, calibration);
             checkpoint.release(Llama.EMBEDDING);
@@ -218,6 +221,9 @@ final class LayerLoop {
             } else {
                 samples.advance(block, site, statistics, twin, afterBatch);
             }
+            if (twin != null && site == InputSite.MLP_OUTPUT) {
+                twin.leave();
+            }
             if (twin != null && folded.divisors(site) != null) {
                 statistics.divideFloatInputs(folded.divisors(site));
             }
@@ -250,8 +256,7 @@ final class LayerLoop {
     private InputStatistics statistics(InputSite site, FloatTwin twin) {
         int width = site.width(plan.config());
         if (twin != null) {
-            boolean addsToStates = site == InputSite.ATTENTION_OUTPUT || site == InputSite.MLP_OUTPUT;
-            return addsToStates && quantizer().needsFloatStates()
+            return plan.recipe().meansOutputs(site)
                     ? InputStatistics.withMeantOutputs(width, plan.config().hidden(), backend)
                     : InputStatistics.withFloatInputs(width, backend);
         }

@@ -1,8 +1,10 @@
 package dev.halftone.core.quantize;
 
+import dev.halftone.core.model.InputSite;
 import dev.halftone.core.model.LlamaConfig;
 import dev.halftone.core.weight.QuantizationScheme;
 import java.util.Collections;
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.SequencedMap;
@@ -56,6 +58,7 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
     /// @param sourceBytes  of the model's files
     /// @param writtenBytes of the output's files, which are read back
     /// @param heap         that the virtual machine has taken already
+    /// @param heapLimit    that it may take
     /// @param tokenizerBytes of the tokenizer's file
     static MemoryEstimate of(
             LlamaConfig config,
@@ -65,6 +68,7 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
             long sourceBytes,
             long writtenBytes,
             long heap,
+            long heapLimit,
             long tokenizerBytes) {
         SequencedMap<String, Long> parts = new LinkedHashMap<>();
         List<LinearTask> linears =
@@ -79,16 +83,19 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
                 // The float block, and in float32 the linears of one site.
                 block += 6 * parameters(linears);
             }
+            LinearTask peak = linears.stream()
+                    .max(Comparator.comparingLong(linear -> beside(linear, linears, recipe)))
+                    .orElseThrow();
             if (recipe.needsFloatTwin()) {
-                forward += forward(config, calibration) + Float.BYTES * calibration.tokens() * config.hidden();
-                block += 2 * parameters(linears);
+                forward += Float.BYTES
+                        * (rows(calibration) * CalibrationSamples.widest(config)
+                                + calibration.tokens() * config.hidden());
+                block += floatBlock(peak, linears, recipe);
             }
             parts.put("forward pass", forward);
             parts.put("block", block);
             // A slab of inputs packed for the product, and a strip of the factor.
-            parts.put(
-                    "moments, factor and working copy",
-                    moments(linears, recipe.needsFloatTwin()) + 4 * (384 + BLOCK) * widest(linears));
+            parts.put("moments, factor and working copy", moments(peak, recipe) + 4 * (384 + BLOCK) * widest(linears));
         }
         // Packed by the layout, in the file's form and on its way there.
         parts.put("packing", packing(linears));
@@ -101,8 +108,8 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
         long arrays =
                 calibration == null ? 0 : 8 * COMPARED_ROWS * widest(linears) + 4 * KEPT * BLOCK * tallest(linears);
         // It grows somewhat beyond what encoding the text had taken.
-        parts.put(
-                "Java heap", Math.max(calibration == null ? heap : heap + heap / 2, (long) (SLACK * (codes + arrays))));
+        long grown = Math.max(calibration == null ? heap : heap + heap / 2, (long) (SLACK * (codes + arrays)));
+        parts.put("Java heap", Math.min(grown, heapLimit));
         long ofLoop = calibration == null ? 0 : sum(parts) - parts.get("Java heap");
         parts.put("Java itself", RUNTIME + (calibration == null ? 0 : FORWARD_RUNTIME + TOKENIZER * tokenizerBytes));
         // Pages are given back block by block, but before the first one the whole source is hashed, and the output is
@@ -127,8 +134,12 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
         return Float.BYTES * calibration.tokens() * (config.hidden() + CalibrationSamples.widest(config));
     }
 
+    private static long rows(Calibration.Facts calibration) {
+        return (long) CalibrationScratch.windowsAtOnce(calibration) * calibration.length();
+    }
+
     private static long forward(LlamaConfig config, Calibration.Facts calibration) {
-        long rows = (long) CalibrationSamples.windowsAtOnce(calibration) * calibration.length();
+        long rows = rows(calibration);
         long queries = (long) config.heads() * config.headSize();
         long keys = (long) config.kvHeads() * config.headSize();
         long columns = CalibrationSamples.widest(config)
@@ -169,18 +180,32 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
                 .orElseThrow();
     }
 
-    /// The site at which moments, their factor and a float32 copy of the weight are largest together. A float twin
-    /// adds the drift, what it shifts the weight by, their product on the way, and another copy of the weight.
-    private static long moments(List<LinearTask> linears, boolean twin) {
-        int squares = twin ? 5 : 2;
-        int copies = twin ? 4 : 1;
-        return linears.stream()
-                .mapToLong(linear -> Float.BYTES
-                        * (squares * (long) linear.inputs() * linear.inputs()
-                                + copies * linear.parameters()
-                                + BLOCK * linear.outputs()))
-                .max()
-                .orElse(0);
+    /// What is there while `linear` is quantized and not while others are.
+    private static long beside(LinearTask linear, List<LinearTask> linears, Recipe recipe) {
+        return moments(linear, recipe) + floatBlock(linear, linears, recipe);
+    }
+
+    /// The float model's block, which is dropped before the last site of its layer is quantized.
+    private static long floatBlock(LinearTask linear, List<LinearTask> linears, Recipe recipe) {
+        return recipe.needsFloatTwin() && linear.site() != InputSite.MLP_OUTPUT ? 2 * parameters(linears) : 0;
+    }
+
+    /// Moments of the inputs of `linear`, their factor, and float32 copies of its weight.
+    private static long moments(LinearTask linear, Recipe recipe) {
+        int squares = 2;
+        int copies = 1;
+        if (recipe.needsFloatTwin()) {
+            copies++; // the weight that its target is
+            if (recipe.meansOutputs(linear.site())) {
+                copies++; // moments of what it should put out
+            } else {
+                squares++; // the drift
+            }
+        }
+        return Float.BYTES
+                * (squares * (long) linear.inputs() * linear.inputs()
+                        + copies * linear.parameters()
+                        + BLOCK * linear.outputs());
     }
 
     private static long largest(List<LinearTask> linears) {

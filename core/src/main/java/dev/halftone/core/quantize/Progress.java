@@ -67,7 +67,7 @@ final class Progress {
     /// One of the batches in which the float block shows its inputs to the transforms is through.
     void probed() {
         Calibration.Facts facts = FoldSearch.probed(plan.calibration());
-        int batches = Math.ceilDiv(facts.samples(), CalibrationSamples.windowsAtOnce(facts));
+        int batches = Math.ceilDiv(facts.samples(), CalibrationScratch.windowsAtOnce(facts));
         add(probing() / (batches * InputSite.values().length));
     }
 

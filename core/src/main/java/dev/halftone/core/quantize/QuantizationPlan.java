@@ -187,6 +187,7 @@ public record QuantizationPlan(
                         sourceBytes,
                         writtenBytes,
                         Runtime.getRuntime().totalMemory(),
+                        Runtime.getRuntime().maxMemory(),
                         tokenizerBytes(checkpoint)));
     }
 

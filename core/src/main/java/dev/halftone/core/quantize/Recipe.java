@@ -2,6 +2,7 @@ package dev.halftone.core.quantize;
 
 import dev.halftone.core.layout.PackedLayout;
 import dev.halftone.core.layout.PackedLayouts;
+import dev.halftone.core.model.InputSite;
 import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.QuantizationScheme;
 import java.util.List;
@@ -117,6 +118,11 @@ public record Recipe(
     /// Whether the float model must be run beside the quantized one.
     boolean needsFloatTwin() {
         return quantizer.needsMoments() && quantizer.needsFloatInputs();
+    }
+
+    /// Whether the linears behind `site` are to put out what makes the hidden states the float model's.
+    boolean meansOutputs(InputSite site) {
+        return needsFloatTwin() && quantizer.needsFloatStates() && site.addsToStates();
     }
 
     /// What the method is called in reports: its steps in order, such as `awq+gptq`.

@@ -243,7 +243,7 @@ class GgufRoundTripTest {
                 Checkpoint restored = Checkpoint.open(dense)) {
             LinearWeights weights = LinearWeights.of(kept);
             assertEquals(
-                    type.equals("Q4_0") ? "gptq 4-bit g32 asymmetric" : "gptq 8-bit g32 symmetric",
+                    type.equals("Q4_0") ? "gptq 4-bit g32 symmetric" : "gptq 8-bit g32 symmetric",
                     weights.description().orElseThrow().replace(", some linears otherwise", ""));
             int codes = 0;
             for (ModelTensors.Entry entry : ModelTensors.of(config(kept))) {

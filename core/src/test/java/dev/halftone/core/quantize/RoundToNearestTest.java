@@ -86,4 +86,20 @@ class RoundToNearestTest {
         assertEquals("rtn", new RoundToNearest().name());
         assertTrue(new RoundToNearest().settings().isEmpty());
     }
+
+    @Test
+    void turnsASymmetricGridToTheSideThatReachesFarther() {
+        QuantizationScheme scheme = new QuantizationScheme(3, 8, true, DType.F32, 0);
+        float[] right = {4, 3, 2, 1, -1, -2, -3, 3};
+        float[] left = {-4, -3, -2, -1, 1, 2, 3, -3};
+        float[] even = {3.5f, 2.5f, 1.5f, .5f, -.5f, -1.5f, -2.5f, -3.5f};
+
+        assertEquals(-1, RoundToNearest.grid(right, 0, 8, scheme).scale());
+        assertEquals(1, RoundToNearest.grid(left, 0, 8, scheme).scale());
+        assertArrayEquals(
+                right, RoundToNearest.round(weight(8, right), scheme, backend).restore());
+        assertArrayEquals(
+                left, RoundToNearest.round(weight(8, left), scheme, backend).restore());
+        assertTrue(RoundToNearest.extreme(even, 0, 8) < 0, "the negative one of two");
+    }
 }

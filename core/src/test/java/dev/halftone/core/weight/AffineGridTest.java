@@ -1,12 +1,14 @@
 package dev.halftone.core.weight;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.halftone.core.tensor.DType;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class AffineGridTest {
     @ParameterizedTest
@@ -56,5 +58,35 @@ class AffineGridTest {
                 65504f,
                 AffineGrid.ofRange(-1e30f, 1e30f, QuantizationScheme.gptq(4, 64, true))
                         .scale());
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {2, 3, 4, 8})
+    void endsInTheExtremeOnEitherSide(int bits) {
+        QuantizationScheme scheme = new QuantizationScheme(bits, 64, true, DType.F32, 0);
+        for (float extreme : new float[] {-0.75f, 0.75f}) {
+            AffineGrid grid = AffineGrid.ofExtreme(extreme, scheme);
+            assertEquals(0, grid.code(extreme));
+            assertEquals(extreme, grid.restore(0));
+            assertEquals(0, grid.restore(grid.zero()) + 0f, "or minus zero");
+            assertEquals(1 << bits - 1, grid.zero());
+            assertEquals(grid.maximum(), grid.code(-extreme), "clipped");
+            assertEquals(-extreme + extreme / (1 << bits - 1), grid.restore(grid.maximum()));
+        }
+    }
+
+    @Test
+    void keepsTheSignOfAScale() {
+        QuantizationScheme scheme = QuantizationScheme.gptq(4, 64, true);
+        assertEquals(-0x1p-24f, AffineGrid.storable(-1e-12f, scheme));
+        assertEquals(-65504f, AffineGrid.storable(-1e30f, scheme));
+        assertEquals(-0.1f, AffineGrid.storable(-0.1f, scheme), 1e-4f);
+    }
+
+    @ParameterizedTest
+    @ValueSource(floats = {Float.NaN, Float.POSITIVE_INFINITY, Float.NEGATIVE_INFINITY})
+    void hasNoGridForAnExtremeThatIsNotFinite(float extreme) {
+        QuantizationScheme scheme = QuantizationScheme.gptq(4, 64, true);
+        assertThrows(ArithmeticException.class, () -> AffineGrid.ofExtreme(extreme, scheme));
     }
 }
