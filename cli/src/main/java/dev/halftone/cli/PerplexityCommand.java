@@ -56,7 +56,8 @@ final class PerplexityCommand implements Command {
     @Option(
             names = "--matmul",
             paramLabel = "NAME",
-            description = "What multiplies: vector, onednn, onednn-bf16 (rounds inputs) or auto. Default: vector.")
+            description = "What multiplies: vector, onednn, onednn-bf16 (rounds inputs), steady (onednn where it can be"
+                    + " had, else vector) or auto (measured). Default: steady.")
     String matmul;
 
     @Override
@@ -68,7 +69,7 @@ final class PerplexityCommand implements Command {
         }
         Text scored = Text.read(text, rule);
         long start = System.nanoTime();
-        try (LoadedModel loaded = LoadedModel.open(model, console, matmul, ProductMode.VECTOR)) {
+        try (LoadedModel loaded = LoadedModel.open(model, console, matmul, ProductMode.STEADY)) {
             Tokenizer tokenizer = loaded.tokenizer();
             int[] tokens = rule == Protocol.HF2048
                     ? tokenizer.encodeWithBos(scored.content())

@@ -179,7 +179,8 @@ final class QuantizeCommand implements Command {
     @Option(
             names = "--matmul",
             paramLabel = "NAME",
-            description = "What multiplies: vector, onednn, onednn-bf16 (rounds inputs) or auto. Default: vector.")
+            description = "What multiplies: vector, onednn, onednn-bf16 (rounds inputs), steady (onednn where it can be"
+                    + " had, else vector) or auto (measured). Default: steady.")
     String matmul;
 
     @Option(names = "--dry-run", description = "Print the plan, with memory, disk and time, and stop.")
@@ -236,7 +237,7 @@ final class QuantizeCommand implements Command {
         if (shown == null && calibration != null) {
             console.note("note: " + chosen.word() + " looks at no text; --calibration is not used");
         }
-        try (Backend backend = Backends.open(console, matmul, ProductMode.VECTOR)) {
+        try (Backend backend = Backends.open(console, matmul, ProductMode.STEADY)) {
             if (backend instanceof CpuBackend cpu) {
                 cpu.decideProducts();
                 view.multipliesBy(cpu.products());

@@ -60,7 +60,7 @@ final class CalibrationSamples implements AutoCloseable {
         int tokens = Math.toIntExact(facts.tokens());
         hidden = backend.allocate(tokens, config.hidden());
         inputs = keepingInputs ? backend.allocate(tokens, widest(config)) : null;
-        next = backend.allocate(windowsAtOnce * facts.length(), widest(config));
+        next = backend.allocate(rowsAtOnce(), widest(config));
     }
 
     /// Takes over the hidden states of as many windows as there are here, spread evenly over those of `other`.
@@ -127,6 +127,11 @@ final class CalibrationSamples implements AutoCloseable {
     /// Tokens of all windows.
     long tokens() {
         return facts.tokens();
+    }
+
+    /// Rows of the largest batch.
+    int rowsAtOnce() {
+        return windowsAtOnce * facts.length();
     }
 
     /// Columns of the widest input of a linear.

@@ -25,7 +25,7 @@ final class FloatTwin implements AutoCloseable {
     private final Backend backend;
     private final CalibrationSamples samples;
     private final Consumer<InputSite> afterBatch;
-    private final Matrix outputs; // [ROWS, hidden]
+    private final Matrix outputs; // [rows of a batch, hidden]
     private final float[] own; // [ROWS, hidden], kept: a heap full of dropped ones would grow
     private final float[] meant; // [ROWS, hidden]
     private DecoderBlock block;
@@ -46,7 +46,7 @@ final class FloatTwin implements AutoCloseable {
         this.backend = backend;
         this.samples = samples;
         this.afterBatch = afterBatch;
-        outputs = backend.allocate(ROWS, config.hidden());
+        outputs = backend.allocate(samples.rowsAtOnce(), config.hidden());
         own = new float[ROWS * config.hidden()];
         meant = new float[own.length];
     }
@@ -88,9 +88,10 @@ final class FloatTwin implements AutoCloseable {
             for (int i = 0; i < count * width; i++) {
                 meant[i] -= own[i] + bias[i % width];
             }
-            backend.copyIn(meant, 0, outputs.rows(0, count));
-            statistics.addMeant(input.rows(first, count), outputs.rows(0, count));
+            backend.copyIn(meant, 0, outputs.rows(first, count));
         }
+        // All at once: the sums are read and written for every call, however few its rows.
+        statistics.addMeant(input, outputs.rows(0, states.rows()));
     }
 
     /// Of the one linear behind `site`, zeros if it has none.

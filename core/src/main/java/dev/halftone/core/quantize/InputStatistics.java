@@ -92,7 +92,7 @@ public final class InputStatistics implements AutoCloseable {
     }
 
     /// Accumulates rows of `x` beside what the linear behind this site should put out for them, `[n, outputs]`, without
-    /// its bias. May be given the rows of a batch in several parts.
+    /// its bias.
     public void addMeant(Matrix x, Matrix outputs) {
         if (outputMoments == null) {
             throw new IllegalStateException("no outputs were announced");

@@ -21,8 +21,8 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
     /// Classes, compiled code, the compiler at work, threads: measured, see docs/performance.md.
     private static final long RUNTIME = 100L << 20;
 
-    /// More of the same where the model is run.
-    private static final long FORWARD_RUNTIME = 100L << 20;
+    /// More of the same where the model is run, with a library that multiplies.
+    private static final long FORWARD_RUNTIME = 220L << 20;
 
     /// What the tokenizer takes for each byte of its file.
     private static final long TOKENIZER = 12;
@@ -88,7 +88,7 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
                     .orElseThrow();
             if (recipe.needsFloatTwin()) {
                 forward += Float.BYTES
-                        * (rows(calibration) * CalibrationSamples.widest(config)
+                        * (rows(calibration) * (CalibrationSamples.widest(config) + config.hidden())
                                 + calibration.tokens() * config.hidden());
                 block += floatBlock(peak, linears, recipe);
             }

@@ -38,19 +38,21 @@ public record TimeEstimate(double forward, double moments, double codes, double 
     private static final int HASHED = 4 << 20;
     private static final int PIECES = 64;
     private static final int LEAST = 5;
-    private static final long SHORTEST = 100_000_000L;
-    private static final long LONGEST = 1_500_000_000L;
-    private static final int PATIENCE = 4;
+    private static final double SHORTEST = 0.1;
+    private static final double LONGEST = 4;
+
+    /// Share of the estimate that may be spent waiting for a piece to get any faster.
+    private static final double PATIENCE = 0.005;
 
     public double total() {
         return forward + moments + codes + bytes;
     }
 
-    /// Measures for one to four seconds.
+    /// Measures for some tenths of a second, or where the run will be long for some seconds.
     public static TimeEstimate of(QuantizationPlan plan, Backend backend) {
         Work work = Work.of(plan);
-        double hashes = work.alone() * secondsPerUnit(HASHED, () -> hash(0, PIECES))
-                + work.together() * secondsPerUnit(HASHED, () -> backend.forRanges(PIECES, TimeEstimate::hash));
+        double hashes = seconds(work.alone(), HASHED, () -> hash(0, PIECES))
+                + seconds(work.together(), HASHED, () -> backend.forRanges(PIECES, TimeEstimate::hash));
         if (plan.calibration() == null) {
             return new TimeEstimate(0, 0, codes(work, plan, backend), hashes);
         }
@@ -60,11 +62,11 @@ public record TimeEstimate(double forward, double moments, double codes, double 
                 Matrix y = backend.allocate(ROWS, columns);
                 Matrix gram = backend.allocate(columns, columns);
                 Linear linear = backend.bind(weight(columns, columns, arena), null)) {
-            double multiply = secondsPerUnit(2.0 * ROWS * columns * columns, () -> linear.multiply(x, y));
-            double square = secondsPerUnit((double) ROWS * columns * columns, () -> backend.addGram(x, gram));
+            double products = work.forward() + work.solving();
+            double multiply = seconds(products, 2.0 * ROWS * columns * columns, () -> linear.multiply(x, y)) / products;
             return new TimeEstimate(
                     work.forward() * multiply,
-                    work.moments() * square,
+                    seconds(work.moments(), (double) ROWS * columns * columns, () -> backend.addGram(x, gram)),
                     work.solving() * multiply + codes(work, plan, backend),
                     hashes);
         }
@@ -80,21 +82,24 @@ public record TimeEstimate(double forward, double moments, double codes, double 
     /// Seconds to find all codes, but for the products in it.
     private static double codes(Work work, QuantizationPlan plan, Backend backend) {
         Recipe recipe = plan.recipe();
-        double seconds = work.weights() * secondsPerWeight(recipe.quantizer(), recipe.scheme(), plan, backend);
+        double seconds = codes(work.weights(), recipe.quantizer(), recipe.scheme(), plan, backend);
         return plan.head()
-                .map(head ->
-                        seconds + work.head() * secondsPerWeight(new RoundToNearest(), head.scheme(), plan, backend))
+                .map(head -> seconds + codes(work.head(), new RoundToNearest(), head.scheme(), plan, backend))
                 .orElse(seconds);
     }
 
     /// Of the method itself, on a piece so narrow that the products in it hardly count.
-    private static double secondsPerWeight(
-            WeightQuantizer quantizer, QuantizationScheme scheme, QuantizationPlan plan, Backend backend) {
+    private static double codes(
+            double weights,
+            WeightQuantizer quantizer,
+            QuantizationScheme scheme,
+            QuantizationPlan plan,
+            Backend backend) {
         int columns = columns(plan, CODED_COLUMNS);
         try (Arena arena = Arena.ofShared();
                 Matrix x = random(ROWS, columns, backend)) {
             DenseWeight weight = weight(CODED_ROWS, columns, arena);
-            return secondsPerUnit((double) CODED_ROWS * columns, () -> {
+            return seconds(weights, (double) CODED_ROWS * columns, () -> {
                 if (!quantizer.needsMoments()) {
                     quantizer.quantize("probe", weight, scheme, null, backend);
                     return;
@@ -122,21 +127,25 @@ public record TimeEstimate(double forward, double moments, double codes, double 
         }
     }
 
-    /// The fastest of as many repetitions as it takes until none is faster any more: the first ones are slow, since
-    /// their code is not compiled yet.
-    private static double secondsPerUnit(double units, Runnable piece) {
-        long best = Long.MAX_VALUE;
+    /// How long `all` units of work take, by the fastest of as many repetitions of a piece as it takes until none gets
+    /// faster any more: the first ones are slow, since their code is not compiled yet.
+    private static double seconds(double all, double units, Runnable piece) {
+        double best = Double.POSITIVE_INFINITY;
         long begin = System.nanoTime();
-        long now = begin;
-        int sinceBest = 0;
-        for (int i = 0; i < LEAST || now - begin < SHORTEST || sinceBest < PATIENCE && now - begin < LONGEST; i++) {
-            long before = now;
+        double now = 0;
+        double improved = 0;
+        for (int i = 0;
+                i < LEAST || now < SHORTEST || now < LONGEST && now - improved < PATIENCE * all * best / units;
+                i++) {
+            double before = now;
             piece.run();
-            now = System.nanoTime();
-            sinceBest = now - before < 0.95 * best ? 0 : sinceBest + 1;
+            now = (System.nanoTime() - begin) / 1e9;
+            if (now - before < 0.95 * best) {
+                improved = now;
+            }
             best = Math.min(best, now - before);
         }
-        return best / 1e9 / units;
+        return best * all / units;
     }
 
     private static Matrix random(int rows, int columns, Backend backend) {
@@ -209,8 +218,12 @@ public record TimeEstimate(double forward, double moments, double codes, double 
                     double width = site.width(plan.config());
                     double square = layers * tokens * width * width;
                     moments += square * ((plan.recipe().quantizer().needsMoments() ? 1 : 0) + looks);
-                    // Float inputs times these inputs have no symmetry.
-                    forward += twin ? 2 * square : 0;
+                    if (twin) {
+                        // Float inputs, or what is meant, times these inputs have no symmetry.
+                        double others =
+                                plan.recipe().meansOutputs(site) ? plan.config().hidden() : width;
+                        forward += 2 * layers * tokens * width * others;
+                    }
                 }
             }
             double restored = (double) Float.BYTES * plan.quantizedParameters();

@@ -3,7 +3,8 @@ package dev.halftone.runtime.cpu;
 /// `c += aᵀ·b`. A slab of rows of either side is brought into strips and multiplied tile by tile. For `xᵀ·x` one slab
 /// serves as both sides; tiles on and above the diagonal are computed, the rest is their mirror image.
 final class Gram {
-    private static final int SLAB_ROWS = 256;
+    /// The strips of a tile over so many rows stay in the first cache.
+    private static final int SLAB_ROWS = 128;
     private static final int MIRROR_BLOCK = 64;
 
     private final Kernels kernels;

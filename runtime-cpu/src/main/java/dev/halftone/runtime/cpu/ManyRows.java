@@ -19,6 +19,7 @@ final class ManyRows implements AutoCloseable {
         OneDnn open(int workers) throws OneDnnUnavailable;
     }
 
+    private final ProductMode mode;
     private final Kernels kernels;
     private final WorkerPool pool;
     private final Scratch scratch;
@@ -41,13 +42,14 @@ final class ManyRows implements AutoCloseable {
             Gemm gemm,
             int leastRows,
             Opener opener) {
+        this.mode = mode;
         this.kernels = kernels;
         this.pool = pool;
         this.scratch = scratch;
         this.gemm = gemm;
         this.leastRows = leastRows;
         this.opener = opener;
-        if (mode == ProductMode.AUTO) {
+        if (mode == ProductMode.AUTO || mode == ProductMode.STEADY) {
             return;
         }
         decided = true;
@@ -77,7 +79,7 @@ final class ManyRows implements AutoCloseable {
     ///
     /// @return whether it was done
     boolean multiply(PackedWeight weight, CpuMatrix x, CpuMatrix y) {
-        if (x.rows() < (decided ? leastRows : WORTH_MEASURING)) {
+        if (x.rows() < threshold()) {
             return false;
         }
         decide();
@@ -94,7 +96,7 @@ final class ManyRows implements AutoCloseable {
     ///
     /// @return whether it was done
     boolean multiply(PackedWeight weight, ActivationScheme activations, CpuMatrix x, CpuMatrix y) {
-        if (x.rows() < (decided ? leastRows : WORTH_MEASURING)) {
+        if (x.rows() < threshold()) {
             return false;
         }
         decide();
@@ -106,7 +108,12 @@ final class ManyRows implements AutoCloseable {
         return true;
     }
 
-    /// Settles what [ProductMode#AUTO] means here; measures for some tenths of a second the first time.
+    private int threshold() {
+        return mode == ProductMode.AUTO && !decided ? WORTH_MEASURING : leastRows;
+    }
+
+    /// Settles what [ProductMode#AUTO] or [ProductMode#STEADY] means here; the former measures for some tenths of a
+    /// second the first time.
     void decide() {
         if (decided) {
             return;
@@ -117,6 +124,14 @@ final class ManyRows implements AutoCloseable {
             oneDnn = opener.open(pool.threads());
         } catch (OneDnnUnavailable problem) {
             reason = "oneDNN refused: " + problem.getMessage();
+            return;
+        }
+        if (mode == ProductMode.STEADY) {
+            take(oneDnn, Numbers.FLOAT32);
+            if (!panelProduct.takes(numbers)) {
+                numbers = null;
+                reason = "oneDNN has no kernel for " + Numbers.FLOAT32.word() + " on this processor";
+            }
             return;
         }
         take(oneDnn, null);
@@ -134,7 +149,7 @@ final class ManyRows implements AutoCloseable {
     /// Who multiplies, and why where it was not asked for, in one line.
     String description() {
         if (!decided) {
-            return "vector kernels, float32 (never " + WORTH_MEASURING + " rows at a time: nothing to choose)";
+            return "vector kernels, float32 (never " + threshold() + " rows at a time: nothing to choose)";
         }
         String who = numbers == null ? "vector kernels, float32" : panelProduct.name() + ", " + numbers.word();
         if (multipliedIntegers) {

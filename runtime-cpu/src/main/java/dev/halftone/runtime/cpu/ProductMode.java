@@ -14,6 +14,9 @@ public enum ProductMode {
     ONEDNN,
     /// oneDNN with weights and activations rounded to bfloat16, where the weights are not float32 themselves.
     ONEDNN_BF16,
+    /// As [#ONEDNN] where that can be had, else as [#VECTOR]. Nothing is measured, so that a machine computes the same
+    /// numbers every time.
+    STEADY,
     /// The fastest by a clear factor, measured when first needed.
     AUTO;
 

@@ -58,6 +58,37 @@ class ManyRowsTest {
     }
 
     @Test
+    void steadilyTakesVectorsWhereOneDnnCannotBeHadAndSaysWhy() {
+        TestBackends.requireWidth();
+        try (WorkerPool pool = new WorkerPool(1);
+                Scratch scratch = new Scratch(1);
+                ManyRows products = refused(ProductMode.STEADY, pool, scratch)) {
+            products.decide();
+            assertEquals("vector kernels, float32 (oneDNN refused: no such machine)", products.description());
+        }
+    }
+
+    @Test
+    void steadilyTakesOneDnnWithoutMeasuring() {
+        Weight weight = Samples.dense(DType.BF16, 64, 512);
+        int rows = CpuLinear.SMALL_ROWS + 1;
+        try (CpuBackend steady = TestBackends.open(2, ProductMode.STEADY);
+                CpuBackend oneDnn = TestBackends.open(2, ProductMode.ONEDNN);
+                Linear found = steady.bind(weight, null);
+                Linear expected = oneDnn.bind(weight, null);
+                Matrix x = Samples.matrix(steady, rows, 512, 3);
+                Matrix y = steady.allocate(rows, 64);
+                Matrix x2 = Samples.matrix(oneDnn, rows, 512, 3);
+                Matrix y2 = oneDnn.allocate(rows, 64)) {
+            found.multiply(x, y);
+            expected.multiply(x2, y2);
+            assertArrayEquals(Samples.values(oneDnn, y2), Samples.values(steady, y));
+            assertEquals(oneDnn.products(), steady.products());
+            assertEquals(oneDnn.arithmetic(), steady.arithmetic());
+        }
+    }
+
+    @Test
     void measuresBeforeItChooses() {
         try (CpuBackend backend = TestBackends.open(2, ProductMode.AUTO)) {
             assertTrue(backend.products().contains("nothing to choose"), backend.products());
