@@ -81,7 +81,7 @@ final class FloatTarget {
                 }
             }
         });
-        float[] shift = missing;
+        float[] shift = missing; // its place serves twice
         timesInverse(turned, count, shift);
         backend.forRanges(count, (from, to) -> {
             for (int row = from; row < to; row++) {

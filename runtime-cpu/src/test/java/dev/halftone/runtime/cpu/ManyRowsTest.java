@@ -45,24 +45,16 @@ class ManyRowsTest {
         }
     }
 
-    @Test
-    void automaticallyTakesVectorsWhereOneDnnCannotBeHadAndSaysWhy() {
+    @ParameterizedTest
+    @EnumSource(
+            value = ProductMode.class,
+            names = {"AUTO", "STEADY"})
+    void takesVectorsWhereOneDnnCannotBeHadAndSaysWhy(ProductMode mode) {
         TestBackends.requireWidth();
         try (WorkerPool pool = new WorkerPool(1);
                 Scratch scratch = new Scratch(1);
-                ManyRows products = refused(ProductMode.AUTO, pool, scratch)) {
+                ManyRows products = refused(mode, pool, scratch)) {
             assertTrue(products.description().contains("nothing to choose"), products.description());
-            products.decide();
-            assertEquals("vector kernels, float32 (oneDNN refused: no such machine)", products.description());
-        }
-    }
-
-    @Test
-    void steadilyTakesVectorsWhereOneDnnCannotBeHadAndSaysWhy() {
-        TestBackends.requireWidth();
-        try (WorkerPool pool = new WorkerPool(1);
-                Scratch scratch = new Scratch(1);
-                ManyRows products = refused(ProductMode.STEADY, pool, scratch)) {
             products.decide();
             assertEquals("vector kernels, float32 (oneDNN refused: no such machine)", products.description());
         }
