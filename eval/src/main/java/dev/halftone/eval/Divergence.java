@@ -69,9 +69,8 @@ public record Divergence(double meanDivergence, double standardError, double sam
         double sum = 0;
         for (int i = 0; i < vocabulary; i++) {
             double logP = base[p + i] - baseNorm;
-            // Tokens rarer than exp(-45) add less than rounding does.
-            if (logP > -45) {
-                sum += Math.exp(logP) * (logP - (other[q + i] - otherNorm));
+            if (logP > LogProbabilities.NEGLIGIBLE) {
+                sum += LogProbabilities.exp(logP) * (logP - (other[q + i] - otherNorm));
             }
         }
         return sum;

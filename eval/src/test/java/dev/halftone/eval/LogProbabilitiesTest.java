@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import dev.halftone.core.HalftoneException;
+import java.util.Arrays;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 
@@ -23,6 +24,30 @@ class LogProbabilitiesTest {
     @Test
     void survivesLargeLogits() {
         assertEquals(10000 + Math.log(2), LogProbabilities.logSumExp(new float[] {9, 10000, 10000}, 1, 2), 1e-9);
+    }
+
+    @Test
+    void exponentialsAreGoodToThirteenDigits() {
+        for (double x = LogProbabilities.NEGLIGIBLE; x <= 0; x += 0.000917) {
+            assertEquals(1, LogProbabilities.exp(x) / Math.exp(x), 2e-13, "of " + x);
+        }
+        assertEquals(1, LogProbabilities.exp(0));
+        assertEquals(1, LogProbabilities.exp(1e-15), 1e-14);
+        assertEquals(1, LogProbabilities.exp(LogProbabilities.NEGLIGIBLE) / Math.exp(-45), 1e-13);
+    }
+
+    @Test
+    void findsTheLargestWhereverItStands() {
+        for (int count = 1; count < 10; count++) {
+            for (int place = 0; place < count; place++) {
+                float[] logits = new float[count + 2];
+                Arrays.fill(logits, -900);
+                logits[1 + place] = 7;
+                assertEquals(7, LogProbabilities.logSumExp(logits, 1, count));
+                logits[1 + place] = Float.NaN;
+                assertThrows(HalftoneException.class, () -> LogProbabilities.logSumExp(logits, 1, logits.length - 2));
+            }
+        }
     }
 
     @Test
