@@ -5,9 +5,10 @@ import dev.halftone.core.convert.Conversion;
 import dev.halftone.core.convert.ConversionProgress;
 import dev.halftone.core.convert.ConversionReport;
 import dev.halftone.core.convert.GgufOptions;
-import dev.halftone.core.layout.GptqLayout;
+import dev.halftone.core.layout.PackedLayouts;
 import dev.halftone.core.tensor.DType;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Locale;
@@ -24,16 +25,16 @@ import picocli.CommandLine.Parameters;
         sortOptions = false,
         footer = {
             "",
-            "  dense  GGUF file or model folder to a folder in floating point",
-            "  gptq   GGUF file with Q4_0 or Q8_0 linears to a GPTQ folder, codes kept",
-            "  gguf   model folder, float or quantized, to a GGUF file"
+            "  dense               folder in floating point",
+            "  gguf                GGUF file",
+            "  gptq, gptq_v2, awq, compressed-tensors",
+            "                      packed folder with the same codes, from a packed folder",
+            "                      or a GGUF file with Q4_0 or Q8_0 linears"
         })
 final class ConvertCommand implements Command {
-    private enum Target {
-        DENSE,
-        GPTQ,
-        GGUF
-    }
+    private static final String DENSE = "dense";
+    private static final String GGUF = "gguf";
+    private static final String USUAL_TYPE = "BF16";
 
     @Parameters(index = "0", paramLabel = "IN", description = "Folder of the model, or a GGUF file.")
     Path source;
@@ -41,14 +42,15 @@ final class ConvertCommand implements Command {
     @Parameters(index = "1", paramLabel = "OUT", description = "Folder, or GGUF file, to write.")
     Path out;
 
-    @Option(names = "--to", paramLabel = "FORMAT", required = true, description = "dense, gptq or gguf; see below.")
+    @Option(names = "--to", paramLabel = "FORMAT", required = true, description = "See below.")
     String to;
 
     @Option(
             names = "--dtype",
             paramLabel = "TYPE",
-            description = "Of what is not packed: BF16, F16 or F32; for gguf also Q8_0, Q4_0, Q4_1. Default: BF16.")
-    String type = "BF16";
+            description = "Of what is not packed: BF16, F16 or F32; for gguf also Q8_0, Q4_0, Q4_1. Default: BF16;"
+                    + " from one packed folder to another: as it is.")
+    String type;
 
     @Override
     public int run(Console console, Interruption interruption) throws IOException {
@@ -85,24 +87,41 @@ final class ConvertCommand implements Command {
     }
 
     private ConversionReport convert(ConversionProgress progress) throws IOException {
-        return switch (choice(Target.class, "--to", to)) {
-            case DENSE -> Conversion.toDense(source, out, plainType(), progress);
-            case GPTQ -> Conversion.toPacked(source, out, plainType(), GptqLayout::v1, progress);
-            case GGUF -> {
-                GgufType stored = choice(GgufType.class, "--dtype", type);
-                try {
-                    yield Conversion.toGguf(source, out, GgufOptions.of(stored, stored), progress);
-                } catch (IllegalArgumentException e) {
-                    throw Usage.fault("--dtype " + type + ": " + e.getMessage(), "--dtype BF16");
-                }
+        String target = to.toLowerCase(Locale.ROOT);
+        if (target.equals(DENSE)) {
+            return Conversion.toDense(source, out, plainType(), progress);
+        }
+        if (target.equals(GGUF)) {
+            GgufType stored = choice(GgufType.class, "--dtype", type());
+            try {
+                return Conversion.toGguf(source, out, GgufOptions.of(stored, stored), progress);
+            } catch (IllegalArgumentException e) {
+                throw Usage.fault("--dtype " + type() + ": " + e.getMessage(), "--dtype BF16");
             }
-        };
+        }
+        if (!PackedLayouts.NAMES.contains(target)) {
+            throw Usage.fault(
+                    "--to " + to + " is unknown",
+                    "one of " + DENSE + ", " + GGUF + ", " + String.join(", ", PackedLayouts.NAMES));
+        }
+        if (!Files.isDirectory(source)) {
+            return Conversion.toPacked(source, out, plainType(), target, progress);
+        }
+        if (type != null) {
+            throw Usage.fault(
+                    "from one packed folder to another, what is not packed stays as it is", "without --dtype");
+        }
+        return Conversion.repack(source, out, target, progress);
+    }
+
+    private String type() {
+        return type == null ? USUAL_TYPE : type;
     }
 
     private DType plainType() {
-        DType chosen = choice(DType.class, "--dtype", type);
+        DType chosen = choice(DType.class, "--dtype", type());
         if (chosen != DType.BF16 && chosen != DType.F16 && chosen != DType.F32) {
-            throw Usage.fault("--dtype " + type + " is not a type of weights", "--dtype BF16, F16 or F32");
+            throw Usage.fault("--dtype " + type() + " is not a type of weights", "--dtype BF16, F16 or F32");
         }
         return chosen;
     }
@@ -113,9 +132,7 @@ final class ConvertCommand implements Command {
                 return constant;
             }
         }
-        String known = Arrays.stream(type.getEnumConstants())
-                .map(constant -> type == Target.class ? constant.name().toLowerCase(Locale.ROOT) : constant.name())
-                .collect(Collectors.joining(", "));
+        String known = Arrays.stream(type.getEnumConstants()).map(Enum::name).collect(Collectors.joining(", "));
         throw Usage.fault(option + " " + word + " is unknown", "one of " + known);
     }
 }

@@ -17,13 +17,16 @@ record InputOptions(InputRounding rounding) {
 
     /// How `--activations` is spelled.
     private enum Activations {
-        PER_TOKEN("per-token"),
-        PER_TENSOR("per-tensor");
+        NONE("none", ActivationScheme.Kind.NONE),
+        PER_TOKEN("per-token", ActivationScheme.Kind.PER_TOKEN),
+        PER_TENSOR("per-tensor", ActivationScheme.Kind.PER_TENSOR);
 
         private final String word;
+        private final ActivationScheme.Kind kind;
 
-        Activations(String word) {
+        Activations(String word, ActivationScheme.Kind kind) {
             this.word = word;
+            this.kind = kind;
         }
     }
 
@@ -66,10 +69,7 @@ record InputOptions(InputRounding rounding) {
     private static ActivationScheme.Kind kind(String word) {
         for (Activations known : Activations.values()) {
             if (known.word.equals(word)) {
-                return switch (known) {
-                    case PER_TOKEN -> ActivationScheme.Kind.PER_TOKEN;
-                    case PER_TENSOR -> ActivationScheme.Kind.PER_TENSOR;
-                };
+                return known.kind;
             }
         }
         throw Usage.fault(
@@ -119,7 +119,7 @@ record InputOptions(InputRounding rounding) {
         if (isRounded() && asymmetric) {
             throw Usage.fault(
                     "inputs rounded to integers are multiplied by weights without zero points, found --asymmetric",
-                    "without --asymmetric, or a method and options that leave inputs in floating point");
+                    "without --asymmetric, or --activations none");
         }
     }
 
@@ -128,7 +128,7 @@ record InputOptions(InputRounding rounding) {
         if (isRounded() && budget != null) {
             throw Usage.fault(
                     "inputs rounded to integers take weights of 8 bits everywhere, found --target-bpw " + budget,
-                    "without --target-bpw, or a method and options that leave inputs in floating point");
+                    "without --target-bpw, or --activations none");
         }
     }
 
@@ -136,7 +136,7 @@ record InputOptions(InputRounding rounding) {
         if (isRounded() && given != null && !given.equals(fitting)) {
             throw Usage.fault(
                     "inputs rounded to integers take " + option + " " + fitting + ", found " + option + " " + given,
-                    "without " + option + ", or a method and options that leave inputs in floating point");
+                    "without " + option + ", or --activations none");
         }
     }
 }

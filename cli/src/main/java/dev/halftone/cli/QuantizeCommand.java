@@ -106,8 +106,8 @@ final class QuantizeCommand implements Command {
             names = "--activations",
             paramLabel = "NAME",
             description = "Round the inputs of every linear to 8-bit integers too: per-token, by the scale of each, or"
-                    + " per-tensor, by one scale found in calibration. Default: per-token for smoothquant; otherwise"
-                    + " they stay in floating point.")
+                    + " per-tensor, by one scale found in calibration; none leaves them in floating point."
+                    + " Default: per-token for smoothquant, otherwise none.")
     String activations;
 
     @Option(

@@ -53,6 +53,27 @@ class ConvertCommandTest {
     }
 
     @Test
+    void movesCodesFromOnePackedFormatToAnother() throws IOException {
+        Invocation.of("quantize", MODEL.toString(), at("q"), "--method", "rtn", "--bits", "4", "--group-size", "32");
+        for (String format : new String[] {"compressed-tensors", "awq"}) {
+            JsonNode done = Invocation.of("convert", at("q"), at(format), "--to", format, "--json")
+                    .last();
+            assertEquals(38, done.path("exact").asInt(), done.toString());
+            JsonNode facts = Invocation.of("inspect", at(format), "--json").last();
+            assertTrue(facts.toString().contains(format), facts.toString());
+        }
+        Invocation.of("convert", at("q"), at("q.gguf"), "--to", "gguf");
+        Invocation imported = Invocation.of("convert", at("q.gguf"), at("again"), "--to", "awq");
+        assertEquals(0, imported.status(), imported.err());
+        assertTrue(imported.out().contains("38 of 38 tensors exact"), imported.out());
+
+        Invocation typed = Invocation.of("convert", at("q"), at("out"), "--to", "awq", "--dtype", "F16");
+        assertEquals(2, typed.status());
+        assertTrue(typed.err().contains("without --dtype"), typed.err());
+        assertFalse(Files.exists(folder.resolve("out")));
+    }
+
+    @Test
     void saysWhatALossyTypeCosts() {
         JsonNode done = Invocation.of(
                         "convert", MODEL.toString(), at("a.gguf"), "--to", "gguf", "--dtype", "q4_0", "--json")

@@ -484,6 +484,27 @@ class QuantizeCommandTest {
         assertEquals("token", inputActivations().path("strategy").asText());
     }
 
+    @Test
+    void smoothquantLeavesInputsAloneIfToldTo() throws IOException {
+        Invocation run = quantize(
+                "--method",
+                "smoothquant",
+                "--activations",
+                "none",
+                "--bits",
+                "4",
+                "--group-size",
+                "32",
+                "--asymmetric");
+        assertEquals(0, run.status(), run.err());
+        JsonNode plan = run.events().getFirst();
+        assertEquals("smoothquant+rtn", plan.path("method").asText());
+        assertEquals(4, plan.path("bits").asInt());
+        assertFalse(plan.path("settings").has("activations"));
+        JsonNode config = new ObjectMapper().readTree(Files.readString(Path.of(out(), "config.json")));
+        assertEquals("awq", config.at("/quantization_config/quant_method").textValue(), "the format of weights alone");
+    }
+
     @ParameterizedTest
     @CsvSource(
             delimiter = '|',
@@ -494,7 +515,8 @@ class QuantizeCommandTest {
                 "--method smoothquant --asymmetric|without zero points, found --asymmetric",
                 "--method smoothquant --target-bpw 4|take weights of 8 bits everywhere, found --target-bpw 4.0",
                 "--method smoothquant --override down_proj=bits:4|the int-quantized format cannot hold 4-bit codes",
-                "--method smoothquant --activations sometimes|'sometimes' are unknown; known: per-token, per-tensor",
+                "--method smoothquant --activations sometimes|'sometimes' are unknown; known: none, per-token,"
+                        + " per-tensor",
                 "--method smoothquant --activation-range mse|--activation-range is for the one scale",
                 "--method gptq --activation-range mse|--activation-range is for the one scale",
                 "--method rtn --activations per-tensor --activation-range all|known: minmax, moving-average,"

@@ -1,15 +1,12 @@
 package dev.halftone.core.convert;
 
 import dev.halftone.core.HalftoneException;
-import dev.halftone.core.HalftoneException.Kind;
 import dev.halftone.core.checkpoint.GgufType;
-import dev.halftone.core.layout.PackedLayout;
+import dev.halftone.core.layout.PackedLayouts;
 import dev.halftone.core.tensor.DType;
-import dev.halftone.core.weight.QuantizationScheme;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.function.Function;
 
 /// Turns models of one file format into another. Every output appears whole or not at all, and every conversion
 /// reports what became of each tensor.
@@ -18,6 +15,7 @@ import java.util.function.Function;
 /// |---|---|---|
 /// | GGUF file, or directory dense or packed | directory in floating point | [#toDense] |
 /// | GGUF file with linears in Q4_0 or Q8_0 | packed directory, the same codes | [#toPacked] |
+/// | packed directory | packed directory of another layout, the same codes | [#repack] |
 /// | directory dense or packed | GGUF file | [#toGguf] |
 public final class Conversion {
     private Conversion() {}
@@ -36,29 +34,26 @@ public final class Conversion {
                 : GgufImport.dense(source, directory, type, progress);
     }
 
-    /// Writes a GGUF file as a directory whose linears keep their codes, in groups of 32. Steps of Q4_0 may be
-    /// negative; then the packed weights are asymmetric, and still mean the same numbers.
+    /// Writes a GGUF file as a directory whose linears keep their codes, in groups of 32.
     ///
     /// @param type   of everything that is not packed: F32, F16 or BF16
-    /// @param layout of a scheme, such as `GptqLayout::v1`
+    /// @param layout one of [PackedLayouts#NAMES]
     /// @throws HalftoneException        like [#toDense]; or of kind USAGE if no linear is in Q4_0 or Q8_0
     /// @throws IllegalArgumentException if weights are not stored as `type`
     public static ConversionReport toPacked(
-            Path gguf,
-            Path directory,
-            DType type,
-            Function<QuantizationScheme, PackedLayout> layout,
-            ConversionProgress progress)
-            throws IOException {
+            Path gguf, Path directory, DType type, String layout, ConversionProgress progress) throws IOException {
         plain(type);
-        if (Files.isDirectory(gguf)) {
-            throw new HalftoneException(
-                    Kind.USAGE,
-                    "'" + gguf + "' is a directory",
-                    "only a GGUF file has codes that are packed anew",
-                    "quantize the model instead");
-        }
         return GgufImport.packed(gguf, directory, type, layout, progress);
+    }
+
+    /// Writes a packed directory in another layout, with the same codes; what is not packed is copied.
+    ///
+    /// @param layout one of [PackedLayouts#NAMES]
+    /// @throws HalftoneException if the source is broken; of kind USAGE if it is not packed, or the layout has no
+    ///     place for what it holds; or the target is taken or its disk too small
+    public static ConversionReport repack(Path source, Path directory, String layout, ConversionProgress progress)
+            throws IOException {
+        return Repacking.write(source, directory, layout, progress);
     }
 
     /// Writes a model directory, dense or packed, as a GGUF file.

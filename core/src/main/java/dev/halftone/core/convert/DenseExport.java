@@ -95,6 +95,10 @@ public final class DenseExport {
             tree.put(LlamaConfig.TIED, false);
         }
         writer.writeJson("config.json", tree);
+        copyCompanions(checkpoint, writer);
+    }
+
+    static void copyCompanions(Checkpoint checkpoint, CheckpointWriter writer) throws IOException {
         for (String name : COMPANIONS) {
             Path companion = checkpoint.directory().resolve(name);
             if (Files.isRegularFile(companion)) {

@@ -15,12 +15,13 @@ import dev.halftone.core.convert.ModelTensors.Role;
 import dev.halftone.core.layout.GgufBlocks;
 import dev.halftone.core.layout.GgufCodes;
 import dev.halftone.core.layout.GgufRounding;
-import dev.halftone.core.layout.GptqLayout;
 import dev.halftone.core.layout.PackedLayout;
+import dev.halftone.core.layout.PackedLayouts;
 import dev.halftone.core.model.LlamaConfig;
 import dev.halftone.core.quantize.QuantizationRun;
 import dev.halftone.core.tensor.DType;
 import dev.halftone.core.tensor.Tensor;
+import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.core.weight.QuantizedWeight;
 import java.io.IOException;
@@ -32,7 +33,6 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.function.Function;
 
 /// Writes a GGUF file as a checkpoint directory: restored to floating point, or with the codes of its linears
 /// kept.
@@ -79,15 +79,10 @@ public final class GgufImport {
     /// Keeps the codes of the linears in Q4_0 or in Q8_0, whichever are more, as a packed layout of groups of 32;
     /// all other tensors are restored to `type`.
     ///
-    /// @param layout of a scheme, such as [GptqLayout#v1]
+    /// @param layout one of [PackedLayouts#NAMES]
     /// @throws HalftoneException like [#dense]; or of kind USAGE if no linear has codes that could be kept
     public static ConversionReport packed(
-            Path gguf,
-            Path directory,
-            DType type,
-            Function<QuantizationScheme, PackedLayout> layout,
-            ConversionProgress progress)
-            throws IOException {
+            Path gguf, Path directory, DType type, String layout, ConversionProgress progress) throws IOException {
         try (Arena arena = Arena.ofShared()) {
             GgufImport model = new GgufImport(GgufFile.map(gguf, arena), type);
             return model.write(directory, model.packing(layout), progress);
@@ -103,7 +98,7 @@ public final class GgufImport {
         }
     }
 
-    private Packing packing(Function<QuantizationScheme, PackedLayout> layouts) {
+    private Packing packing(String name) {
         int four = 0;
         int eight = 0;
         for (Entry entry : entries) {
@@ -120,8 +115,8 @@ public final class GgufImport {
                 candidates.add(entry);
             }
         }
-        QuantizationScheme scheme = QuantizationScheme.gptq(bits, GgufCodes.GROUP, true);
-        PackedLayout layout = layouts.apply(scheme);
+        QuantizationScheme scheme = Repacked.scheme(name, codesOf(bits));
+        PackedLayout layout = PackedLayouts.of(name, scheme, ActivationScheme.Kind.NONE);
         Set<Entry> kept = new HashSet<>(candidates);
         kept.removeIf(entry -> !isStorable(layout, entry, scheme));
         if (kept.isEmpty()) {
@@ -134,6 +129,11 @@ public final class GgufImport {
                     "import it in floating point");
         }
         return new Packing(layout, scheme, stored, kept);
+    }
+
+    /// What blocks of codes are: float16 steps, no zero points.
+    private static QuantizationScheme codesOf(int bits) {
+        return QuantizationScheme.gptq(bits, GgufCodes.GROUP, true);
     }
 
     private static boolean isStorable(PackedLayout layout, Entry entry, QuantizationScheme scheme) {
@@ -223,9 +223,8 @@ public final class GgufImport {
                             Map.of("converted_from", packing.stored().name()),
                             dense);
             configuration.set("quantization_config", section);
-            if (packing.layout() instanceof GptqLayout) {
-                // Older readers look for the section in a file of its own.
-                writer.writeJson("quantize_config.json", section);
+            if (packing.layout().sectionFile().isPresent()) {
+                writer.writeJson(packing.layout().sectionFile().get(), section);
             }
         }
         writer.writeJson("config.json", configuration);
@@ -271,12 +270,15 @@ public final class GgufImport {
 
     private TensorReport writePacked(Entry entry, Packing packing, CheckpointWriter writer) throws IOException {
         GgufTensor source = file.tensor(entry.gguf());
-        QuantizedWeight weight = GgufCodes.read(source, entry.fromGguf(), packing.scheme());
-        for (float scale : weight.scales()) {
+        QuantizedWeight codes = GgufCodes.read(
+                source, entry.fromGguf(), codesOf(packing.scheme().bits()));
+        for (float scale : codes.scales()) {
             if (!Float.isFinite(scale)) {
                 throw fault(entry.gguf(), "holds NaN or infinity", "found a step of " + scale);
             }
         }
+        QuantizedWeight weight =
+                Repacked.of(entry.linear(), codes, packing.layout().name(), packing.scheme());
         try (Arena arena = Arena.ofConfined()) {
             for (Tensor tensor : packing.layout().pack(entry.linear(), weight, arena)) {
                 writer.write(tensor);

@@ -57,10 +57,16 @@ record CompressedTensorsGroup(
         }
     }
 
-    /// Every linear in `scheme`.
+    /// Every linear in `scheme`, columns in order.
     static CompressedTensorsGroup of(Format format, QuantizationScheme scheme, ActivationScheme.Kind activations) {
+        return of(format, scheme, false, activations);
+    }
+
+    /// Every linear in `scheme`.
+    static CompressedTensorsGroup of(
+            Format format, QuantizationScheme scheme, boolean actOrder, ActivationScheme.Kind activations) {
         return new CompressedTensorsGroup(
-                LinearNames.ALL, format, scheme.bits(), scheme.groupSize(), scheme.symmetric(), false, activations);
+                LinearNames.ALL, format, scheme.bits(), scheme.groupSize(), scheme.symmetric(), actOrder, activations);
     }
 
     /// Reads one group.

@@ -80,12 +80,19 @@ public final class GptqLayout implements PackedLayout {
 
     /// For writing: version 1, every linear in `scheme`.
     public static GptqLayout v1(QuantizationScheme scheme) {
-        return new GptqLayout(GptqSettings.of(Version.V1, scheme));
+        return writing(Version.V1, scheme, false);
     }
 
     /// For writing: version 2, every linear in `scheme`.
     public static GptqLayout v2(QuantizationScheme scheme) {
-        return new GptqLayout(GptqSettings.of(Version.V2, scheme));
+        return writing(Version.V2, scheme, false);
+    }
+
+    /// For writing every linear in `scheme`.
+    ///
+    /// @param actOrder columns may be grouped in another order than they are stored
+    static GptqLayout writing(Version version, QuantizationScheme scheme, boolean actOrder) {
+        return new GptqLayout(GptqSettings.of(version, scheme, actOrder));
     }
 
     /// For reading a checkpoint with these settings.

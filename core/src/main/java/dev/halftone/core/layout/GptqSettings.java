@@ -21,9 +21,9 @@ record GptqSettings(
     /// Settings that make another matrix of the stored one, in ways not implemented here.
     private static final List<String> UNSUPPORTED = List.of("adapter", "rotation");
 
-    static GptqSettings of(Version version, QuantizationScheme scheme) {
+    static GptqSettings of(Version version, QuantizationScheme scheme, boolean actOrder) {
         return new GptqSettings(
-                version, scheme.bits(), scheme.groupSize(), scheme.symmetric(), false, DynamicRules.NONE);
+                version, scheme.bits(), scheme.groupSize(), scheme.symmetric(), actOrder, DynamicRules.NONE);
     }
 
     /// Reads a quantization section, of old tools or new.

@@ -2,6 +2,7 @@ package dev.halftone.core.layout;
 
 import dev.halftone.core.HalftoneException;
 import dev.halftone.core.HalftoneException.Kind;
+import dev.halftone.core.layout.GptqLayout.Version;
 import dev.halftone.core.tensor.DType;
 import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.QuantizationScheme;
@@ -35,17 +36,33 @@ public final class PackedLayouts {
     /// @param activations how inputs are to be rounded
     /// @throws HalftoneException of kind USAGE if there is no such layout, or it cannot say that inputs are rounded
     public static PackedLayout of(String name, QuantizationScheme scheme, ActivationScheme.Kind activations) {
+        return of(name, scheme, activations, false);
+    }
+
+    /// The same.
+    ///
+    /// @param actOrder whether columns may be grouped in another order than they are stored
+    /// @throws HalftoneException of kind USAGE also if the layout has no place for such an order
+    public static PackedLayout of(
+            String name, QuantizationScheme scheme, ActivationScheme.Kind activations, boolean actOrder) {
         boolean rounded = activations != ActivationScheme.Kind.NONE;
         PackedLayout layout = switch (name) {
-            case "gptq" -> GptqLayout.v1(scheme);
-            case "gptq_v2" -> GptqLayout.v2(scheme);
+            case "gptq" -> GptqLayout.writing(Version.V1, scheme, actOrder);
+            case "gptq_v2" -> GptqLayout.writing(Version.V2, scheme, actOrder);
             case "awq" -> AwqGemmLayout.of(scheme);
             case CompressedTensorsLayout.NAME ->
                 rounded
                         ? CompressedTensorsLayout.integers(scheme, activations)
-                        : CompressedTensorsLayout.packed(scheme);
+                        : CompressedTensorsLayout.packed(scheme, actOrder);
             default -> throw unknown(name);
         };
+        if (actOrder && layout instanceof AwqGemmLayout) {
+            throw new HalftoneException(
+                    Kind.USAGE,
+                    "the AWQ format holds groups of neighbouring columns only",
+                    "columns of this model are grouped in another order (desc_act)",
+                    "use gptq, gptq_v2 or " + CompressedTensorsLayout.NAME);
+        }
         if (rounded && !(layout instanceof CompressedTensorsLayout)) {
             throw new HalftoneException(
                     Kind.USAGE,

@@ -14,7 +14,6 @@ import dev.halftone.core.checkpoint.GgufFile;
 import dev.halftone.core.checkpoint.GgufTensor;
 import dev.halftone.core.checkpoint.GgufType;
 import dev.halftone.core.checkpoint.MalformedCheckpointException;
-import dev.halftone.core.layout.GptqLayout;
 import dev.halftone.core.layout.LinearWeights;
 import dev.halftone.core.model.LlamaConfig;
 import dev.halftone.core.tensor.DType;
@@ -236,7 +235,7 @@ class GgufRoundTripTest {
         Path packed = folder.resolve("packed");
         Path dense = folder.resolve("dense");
         ConversionReport report =
-                Conversion.toPacked(file, packed, DType.F32, GptqLayout::v1, ConversionProgress.SILENT);
+                Conversion.toPacked(file, packed, DType.F32, "gptq", ConversionProgress.SILENT);
         Conversion.toDense(file, dense, DType.F32, ConversionProgress.SILENT);
         assertTrue(report.exact());
         try (Checkpoint kept = Checkpoint.open(packed);
@@ -269,7 +268,7 @@ class GgufRoundTripTest {
         Path model = TinyModel.unpack("llama2", folder);
         Path file = export(model, GgufOptions.of(GgufType.valueOf(type), GgufType.F32));
         Path packed = folder.resolve("packed");
-        Conversion.toPacked(file, packed, DType.F32, GptqLayout::v1, ConversionProgress.SILENT);
+        Conversion.toPacked(file, packed, DType.F32, "gptq", ConversionProgress.SILENT);
         Path again = folder.resolve("again.gguf");
         ConversionReport report = Conversion.toGguf(packed, again, FLOATS, ConversionProgress.SILENT);
         assertTrue(report.exact());
@@ -286,7 +285,7 @@ class GgufRoundTripTest {
         Path model = TinyModel.unpack("llama2", folder);
         Path file = export(model, GgufOptions.of(GgufType.Q4_0, GgufType.F16));
         Path packed = folder.resolve("packed");
-        Conversion.toPacked(file, packed, DType.F16, GptqLayout::v1, ConversionProgress.SILENT);
+        Conversion.toPacked(file, packed, DType.F16, "gptq", ConversionProgress.SILENT);
         Path dense = folder.resolve("dense");
         ConversionReport report = Conversion.toDense(packed, dense, DType.F32, ConversionProgress.SILENT);
         assertTrue(report.exact());
@@ -308,7 +307,7 @@ class GgufRoundTripTest {
         HalftoneException refusal = assertThrows(
                 HalftoneException.class,
                 () -> Conversion.toPacked(
-                        file, folder.resolve("out"), DType.F16, GptqLayout::v1, ConversionProgress.SILENT));
+                        file, folder.resolve("out"), DType.F16, "gptq", ConversionProgress.SILENT));
         assertEquals("no linear is Q4_0 or Q8_0", refusal.detail());
         assertTrue(Files.notExists(folder.resolve("out")));
     }
