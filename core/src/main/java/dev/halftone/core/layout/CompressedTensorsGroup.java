@@ -57,16 +57,10 @@ record CompressedTensorsGroup(
         }
     }
 
-    /// Every linear in `scheme`, columns in order.
-    static CompressedTensorsGroup of(Format format, QuantizationScheme scheme, ActivationScheme.Kind activations) {
-        return of(format, scheme, false, activations);
-    }
-
     /// Every linear in `scheme`.
-    static CompressedTensorsGroup of(
-            Format format, QuantizationScheme scheme, boolean actOrder, ActivationScheme.Kind activations) {
+    static CompressedTensorsGroup of(Format format, QuantizationScheme scheme, ActivationScheme.Kind activations) {
         return new CompressedTensorsGroup(
-                LinearNames.ALL, format, scheme.bits(), scheme.groupSize(), scheme.symmetric(), actOrder, activations);
+                LinearNames.ALL, format, scheme.bits(), scheme.groupSize(), scheme.symmetric(), false, activations);
     }
 
     /// Reads one group.

@@ -67,14 +67,7 @@ public final class CompressedTensorsLayout implements PackedLayout {
 
     /// For writing: "pack-quantized", every linear in `scheme`.
     public static CompressedTensorsLayout packed(QuantizationScheme scheme) {
-        return packed(scheme, false);
-    }
-
-    /// The same.
-    ///
-    /// @param actOrder columns may be grouped in another order than they are stored
-    static CompressedTensorsLayout packed(QuantizationScheme scheme, boolean actOrder) {
-        return writing(CompressedTensorsGroup.of(Format.PACKED, scheme, actOrder, ActivationScheme.Kind.NONE));
+        return writing(CompressedTensorsGroup.of(Format.PACKED, scheme, ActivationScheme.Kind.NONE));
     }
 
     /// For writing: "int-quantized", every linear in `scheme`.
@@ -508,9 +501,6 @@ public final class CompressedTensorsLayout implements PackedLayout {
         ObjectNode weights = arguments(scheme.bits(), grouped ? "group" : "channel", scheme.symmetric(), false);
         if (grouped) {
             weights.put("group_size", scheme.groupSize());
-            if (alike.actOrder()) {
-                weights.put("actorder", "group");
-            }
         }
         group.set("weights", weights);
         group.set(

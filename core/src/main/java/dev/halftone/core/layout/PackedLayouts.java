@@ -53,15 +53,16 @@ public final class PackedLayouts {
             case CompressedTensorsLayout.NAME ->
                 rounded
                         ? CompressedTensorsLayout.integers(scheme, activations)
-                        : CompressedTensorsLayout.packed(scheme, actOrder);
+                        : CompressedTensorsLayout.packed(scheme);
             default -> throw unknown(name);
         };
-        if (actOrder && layout instanceof AwqGemmLayout) {
+        // compressed-tensors once had a setting for it; its present releases refuse files that use it.
+        if (actOrder && !(layout instanceof GptqLayout)) {
             throw new HalftoneException(
                     Kind.USAGE,
-                    "the AWQ format holds groups of neighbouring columns only",
+                    "the layout '" + name + "' holds groups of neighbouring columns only",
                     "columns of this model are grouped in another order (desc_act)",
-                    "use gptq, gptq_v2 or " + CompressedTensorsLayout.NAME);
+                    "use gptq or gptq_v2");
         }
         if (rounded && !(layout instanceof CompressedTensorsLayout)) {
             throw new HalftoneException(

@@ -63,7 +63,7 @@ class RepackingTest {
                 "ct-w8a8-static|compressed-tensors",
                 "ct-w8a16-channel|gptq, gptq_v2, compressed-tensors",
                 "gptq-v2-w4-g32-asym|gptq, gptq_v2, awq, compressed-tensors",
-                "gptq-w4-g128-desc-act|gptq, gptq_v2, compressed-tensors",
+                "gptq-w4-g128-desc-act|gptq, gptq_v2",
                 "gptq-w4-g64-asym|gptq, gptq_v2, awq, compressed-tensors",
                 "gptq-w4-g64-sym|gptq, gptq_v2, awq, compressed-tensors",
                 "gptq-w8-g128-sym|gptq, gptq_v2, compressed-tensors"
@@ -112,7 +112,8 @@ class RepackingTest {
             delimiter = '|',
             value = {
                 "awq-gemm-w4-g64|gptq|has a zero point of 0, which the gptq format cannot hold",
-                "gptq-w4-g128-desc-act|awq|the AWQ format holds groups of neighbouring columns only",
+                "gptq-w4-g128-desc-act|awq|the layout 'awq' holds groups of neighbouring columns only",
+                "gptq-w4-g128-desc-act|compressed-tensors|holds groups of neighbouring columns only",
                 "gptq-w8-g128-sym|awq|the AWQ format cannot hold 8-bit codes",
                 "ct-w8a8-static|gptq|the layout 'gptq' is for weights alone"
             })
