@@ -8,8 +8,8 @@ import java.util.Arrays;
 final class LogProbabilities {
     private LogProbabilities() {}
 
-    /// Logarithms below this add less than rounding does: exp(-45) is below half an ulp of a sum that is at least 1, even
-    /// 49152 times over.
+    /// Logarithms below this add less than rounding does: exp(-45) is below half an ulp of a sum that is at least
+    /// 1, even 49152 times over.
     static final double NEGLIGIBLE = -45;
 
     private static final int STEPS = 1024;
@@ -24,8 +24,9 @@ final class LogProbabilities {
         return powers;
     }
 
-    /// `exp(x)` for `x` from [#NEGLIGIBLE] to 0, to thirteen digits: a vocabulary for each token would keep [Math#exp] busy
-    /// for a seventh of an evaluation. Two tables take whole and thousandth part, four terms of the series the rest.
+    /// `exp(x)` for `x` from [#NEGLIGIBLE] to 0, to thirteen digits: a vocabulary for each token would keep
+    /// [Math#exp] busy for a seventh of an evaluation. Two tables take whole and thousandth part, four terms of the
+    /// series the rest.
     static double exp(double x) {
         double scaled = -x * STEPS;
         int step = (int) scaled;

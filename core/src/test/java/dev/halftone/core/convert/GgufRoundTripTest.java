@@ -234,8 +234,7 @@ class GgufRoundTripTest {
         Path file = export(model, GgufOptions.of(GgufType.valueOf(type), GgufType.F16));
         Path packed = folder.resolve("packed");
         Path dense = folder.resolve("dense");
-        ConversionReport report =
-                Conversion.toPacked(file, packed, DType.F32, "gptq", ConversionProgress.SILENT);
+        ConversionReport report = Conversion.toPacked(file, packed, DType.F32, "gptq", ConversionProgress.SILENT);
         Conversion.toDense(file, dense, DType.F32, ConversionProgress.SILENT);
         assertTrue(report.exact());
         try (Checkpoint kept = Checkpoint.open(packed);
@@ -306,8 +305,7 @@ class GgufRoundTripTest {
         Path file = export(TinyModel.unpack("llama2", folder), FLOATS);
         HalftoneException refusal = assertThrows(
                 HalftoneException.class,
-                () -> Conversion.toPacked(
-                        file, folder.resolve("out"), DType.F16, "gptq", ConversionProgress.SILENT));
+                () -> Conversion.toPacked(file, folder.resolve("out"), DType.F16, "gptq", ConversionProgress.SILENT));
         assertEquals("no linear is Q4_0 or Q8_0", refusal.detail());
         assertTrue(Files.notExists(folder.resolve("out")));
     }
