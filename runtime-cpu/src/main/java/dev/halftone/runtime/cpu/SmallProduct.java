@@ -5,6 +5,11 @@ import java.util.Arrays;
 /// Linears over a few rows: bound by the reading of the weights, so all rows are served while a part of a weight is in
 /// cache. Linears that read the same input share one region of the pool.
 final class SmallProduct implements WorkerPool.Task {
+    /// Of a region, for each worker.
+    private static final int PIECES = 4;
+
+    private static final int LEAST_STRIPS = 8;
+
     private final Kernels kernels;
     private final WorkerPool pool;
     private final Scratch scratch;
@@ -77,7 +82,7 @@ final class SmallProduct implements WorkerPool.Task {
         int rows = Math.max(1, blocks * Kernels.ROWS);
         prepare(rows);
         place(x.rows(), rows);
-        pool.split(ends[parts - 1], this);
+        pool.splitFreely(ends[parts - 1], piece(ends[parts - 1]), this);
         for (int part = 0; part < parts; part++) {
             CpuMatrix result = results[part];
             if (addresses[part] != result.address()) {
@@ -86,6 +91,13 @@ final class SmallProduct implements WorkerPool.Task {
                 }
             }
         }
+    }
+
+    /// Strips that a worker takes at a time: some pieces for each, since none waits for one that the machine slows
+    /// down, and whole fours, since kernels read four strips at once.
+    private int piece(int strips) {
+        int some = Math.ceilDiv(strips, PIECES * pool.threads());
+        return Math.max(LEAST_STRIPS, Math.ceilDiv(some, 4) * 4);
     }
 
     /// Kernels write whole strips and whole blocks of rows: into scratch where the result has not the room.
