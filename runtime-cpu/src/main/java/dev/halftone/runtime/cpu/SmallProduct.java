@@ -93,8 +93,8 @@ final class SmallProduct implements WorkerPool.Task {
         }
     }
 
-    /// Strips that a worker takes at a time: some pieces for each, since none waits for one that the machine slows
-    /// down, and whole fours, since kernels read four strips at once.
+    /// Strips that a worker takes at a time: some pieces for each, so that one that the machine slows down gets fewer
+    /// of them, and whole fours, since kernels read four strips at once.
     private int piece(int strips) {
         int some = Math.ceilDiv(strips, PIECES * pool.threads());
         return Math.max(LEAST_STRIPS, Math.ceilDiv(some, 4) * 4);
