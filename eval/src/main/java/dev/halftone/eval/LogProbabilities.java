@@ -6,8 +6,6 @@ import java.util.Arrays;
 
 /// Softmax of one row of logits in double precision.
 final class LogProbabilities {
-    private LogProbabilities() {}
-
     /// Logarithms below this add less than rounding does: exp(-45) is below half an ulp of a sum that is at least
     /// 1, even 49152 times over.
     static final double NEGLIGIBLE = -45;
@@ -18,6 +16,8 @@ final class LogProbabilities {
     private static final double[] WHOLE = powers((int) -NEGLIGIBLE + 1, 1);
     private static final double[] FRACTION = powers(STEPS, STEPS);
 
+    private LogProbabilities() {}
+
     private static double[] powers(int count, int steps) {
         double[] powers = new double[count];
         Arrays.setAll(powers, i -> Math.exp((double) -i / steps));
@@ -25,7 +25,7 @@ final class LogProbabilities {
     }
 
     /// `exp(x)` for `x` from [#NEGLIGIBLE] to 0, to thirteen digits: a vocabulary for each token would keep
-    /// [Math#exp] busy for a seventh of an evaluation. Two tables take whole and thousandth part, four terms of the
+    /// [Math#exp] busy for an eighth of an evaluation. Two tables take whole and thousandth part, four terms of the
     /// series the rest.
     static double exp(double x) {
         double scaled = -x * STEPS;

@@ -6,7 +6,6 @@ import dev.halftone.core.HalftoneException.Kind;
 import dev.halftone.core.checkpoint.Checkpoint;
 import dev.halftone.core.checkpoint.CheckpointWriter;
 import dev.halftone.core.checkpoint.GgufType;
-import dev.halftone.core.checkpoint.MalformedCheckpointException;
 import dev.halftone.core.checkpoint.TensorSpec;
 import dev.halftone.core.convert.ConversionReport.TensorReport;
 import dev.halftone.core.convert.ModelTensors.Entry;
@@ -137,11 +136,11 @@ public final class DenseExport {
     private Rows rows(Entry entry) {
         if (entry.role() == Role.LINEAR || entry.linear().equals(Llama.HEAD)) {
             Weight weight = weights.weight(entry.linear());
-            requireShape(entry, Shape.of(weight.outputs(), weight.inputs()));
+            entry.requireShape(Shape.of(weight.outputs(), weight.inputs()), checkpoint.directory());
             return new Rows(weight.outputs(), weight.inputs(), weight::restoreRow);
         }
         Tensor tensor = checkpoint.tensor(entry.name());
-        requireShape(entry, tensor.shape());
+        entry.requireShape(tensor.shape(), checkpoint.directory());
         if (!tensor.type().isFloating()) {
             throw new HalftoneException(
                     Kind.INPUT, entry.name() + " is " + tensor.type(), "expected floating point", null);
@@ -152,16 +151,5 @@ public final class DenseExport {
         }
         int length = Math.toIntExact(tensor.elements());
         return new Rows(1, length, (row, destination, offset) -> tensor.copyTo(0, length, destination, offset));
-    }
-
-    private void requireShape(Entry entry, Shape found) {
-        if (!found.equals(entry.shape())) {
-            throw new MalformedCheckpointException(
-                    checkpoint.directory(),
-                    entry.name(),
-                    "has the wrong shape",
-                    "found " + found + ", config.json implies " + entry.shape(),
-                    "check that config.json and the weight files are of the same model");
-        }
     }
 }

@@ -1,5 +1,6 @@
 package dev.halftone.core.convert;
 
+import dev.halftone.core.checkpoint.MalformedCheckpointException;
 import dev.halftone.core.layout.GgufCodes.RowOrder;
 import dev.halftone.core.model.DecoderBlock;
 import dev.halftone.core.model.InputSite;
@@ -7,6 +8,7 @@ import dev.halftone.core.model.Llama;
 import dev.halftone.core.model.LlamaConfig;
 import dev.halftone.core.model.ModelFamily;
 import dev.halftone.core.tensor.Shape;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -34,6 +36,20 @@ final class ModelTensors {
         /// The name of a linear without suffix.
         String linear() {
             return name.substring(0, name.lastIndexOf('.'));
+        }
+
+        /// @param found     the shape that it has in a checkpoint
+        /// @param directory of that checkpoint
+        /// @throws MalformedCheckpointException if it is another than the configuration implies
+        void requireShape(Shape found, Path directory) {
+            if (!found.equals(shape)) {
+                throw new MalformedCheckpointException(
+                        directory,
+                        name,
+                        "has the wrong shape",
+                        "found " + found + ", config.json implies " + shape,
+                        "check that config.json and the weight files are of the same model");
+            }
         }
 
         /// Row of the GGUF tensor that is row `row` of the checkpoint's.

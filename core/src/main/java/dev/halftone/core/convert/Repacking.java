@@ -5,7 +5,6 @@ import dev.halftone.core.HalftoneException;
 import dev.halftone.core.HalftoneException.Kind;
 import dev.halftone.core.checkpoint.Checkpoint;
 import dev.halftone.core.checkpoint.CheckpointWriter;
-import dev.halftone.core.checkpoint.MalformedCheckpointException;
 import dev.halftone.core.checkpoint.TensorSpec;
 import dev.halftone.core.convert.ConversionReport.TensorReport;
 import dev.halftone.core.convert.ModelTensors.Entry;
@@ -80,15 +79,7 @@ final class Repacking {
 
     private QuantizedWeight read(Entry entry) {
         QuantizedWeight weight = (QuantizedWeight) weights.weight(entry.linear());
-        Shape found = Shape.of(weight.outputs(), weight.inputs());
-        if (!found.equals(entry.shape())) {
-            throw new MalformedCheckpointException(
-                    checkpoint.directory(),
-                    entry.linear(),
-                    "has the wrong shape",
-                    "found " + found + ", config.json implies " + entry.shape(),
-                    "check that config.json and the weight files are of the same model");
-        }
+        entry.requireShape(Shape.of(weight.outputs(), weight.inputs()), checkpoint.directory());
         return weight;
     }
 
