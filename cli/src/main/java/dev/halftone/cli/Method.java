@@ -72,7 +72,7 @@ enum Method {
             GptqOptions options = GptqOptions.DEFAULT;
             if (damping != null) {
                 if (!(damping > 0 && damping <= 1)) {
-                    throw Usage.fault("--damping must be above 0 and at most 1, found " + damping, "--damping 0.01");
+                    throw Usage.fault("--damping must be above 0 and at most 1, found " + damping, "--damping 0.5");
                 }
                 options = options.withDamping(damping);
             }

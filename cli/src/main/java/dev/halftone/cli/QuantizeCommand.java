@@ -149,7 +149,7 @@ final class QuantizeCommand implements Command {
     @Option(
             names = "--damping",
             paramLabel = "X",
-            description = "gptq: share of the mean diagonal added to the diagonal. Default: 0.01.")
+            description = "gptq: share of the mean diagonal added to the diagonal. Default: 0.5.")
     Double damping;
 
     @Option(

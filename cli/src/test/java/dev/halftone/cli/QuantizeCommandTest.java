@@ -205,7 +205,7 @@ class QuantizeCommandTest {
         JsonNode meta = section().path("meta");
         assertEquals("both", meta.path("duo_scaling").asText());
         assertEquals(method.equals("awq"), meta.path("apply_clip").asBoolean());
-        assertEquals(method.equals("awq") ? 0 : 0.01, meta.path("damp_percent").asDouble());
+        assertEquals(method.equals("awq") ? 0 : 0.5, meta.path("damp_percent").asDouble());
     }
 
     @ParameterizedTest

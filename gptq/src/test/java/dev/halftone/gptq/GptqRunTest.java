@@ -204,7 +204,7 @@ class GptqRunTest {
         assertFalse(section.get("desc_act").asBoolean());
         JsonNode meta = section.get("meta");
         assertEquals("gptq", meta.get("algorithm").asText());
-        assertEquals(0.01, meta.get("damp_percent").asDouble());
+        assertEquals(0.5, meta.get("damp_percent").asDouble());
         assertTrue(meta.get("act_group_aware").asBoolean());
         assertFalse(meta.get("static_groups").asBoolean());
         assertTrue(meta.get("true_sequential").asBoolean());
