@@ -9,11 +9,12 @@ package dev.halftone.gptq;
 /// @param sweeps  of [CodeDescent] over the finished codes; 0 leaves them as the solver chose them
 /// @param target  what the outputs should come near to
 public record GptqOptions(double damping, ColumnOrder order, GridRule grid, int sweeps, Target target) {
-    /// Half of the mean diagonal as damping, group-aware order, grids chosen by output error, four sweeps, the float
-    /// model's hidden states.
+    /// Half of the mean diagonal as damping, group-aware order, grids chosen by output error, four sweeps, the
+    /// float model's hidden states.
     ///
-    /// So much damping because a calibration text is never all that a model will read: with a hundredth, as is usual,
-    /// the moments of a narrow text are taken at their word, and another text is rounded no better than to the nearest.
+    /// So much damping because a calibration text is never all that a model will read: with a hundredth, as is
+    /// usual, the moments of a narrow text are taken at their word, and other text fares no better than by plain
+    /// rounding.
     public static final GptqOptions DEFAULT =
             new GptqOptions(0.5, ColumnOrder.GROUP_AWARE, GridRule.OUTPUT_ERROR, 4, Target.FLOAT_STATES);
 
