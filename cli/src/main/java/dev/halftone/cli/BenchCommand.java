@@ -4,6 +4,7 @@ import dev.halftone.core.checkpoint.Checkpoint;
 import dev.halftone.core.compute.Backend;
 import dev.halftone.core.compute.MachineProbe;
 import dev.halftone.core.model.Llama;
+import dev.halftone.core.tensor.DType;
 import dev.halftone.eval.SpeedResult;
 import dev.halftone.eval.SpeedRun;
 import dev.halftone.eval.SpeedSample;
@@ -81,12 +82,19 @@ final class BenchCommand implements Command {
             description = "How matrices of many rows are multiplied: vector, onednn or auto. Default: auto.")
     String matmul;
 
+    @Option(
+            names = "--cache",
+            paramLabel = "NAME",
+            description = "Keys and values are kept as f32, or as f16 in half the memory. Default: f32.")
+    String cache;
+
     @Option(names = "--csv", description = "Results as comma-separated values.")
     boolean csv;
 
     @Override
     public int run(Console console, Interruption interruption) throws IOException {
         List<SpeedTest> tests = tests();
+        DType cached = Cached.numbers(cache);
         if (repetitions < 1) {
             throw Usage.fault("--repetitions must be at least 1, found " + repetitions, null);
         }
@@ -105,7 +113,7 @@ final class BenchCommand implements Command {
                         Llama llama = Llama.load(checkpoint, backend)) {
                     report.begin(llama, tests, console);
                     for (SpeedTest test : tests) {
-                        measure(llama, test, count, report, console, interruption);
+                        measure(llama, test, cached, count, report, console, interruption);
                     }
                 }
             }
@@ -143,11 +151,17 @@ final class BenchCommand implements Command {
     }
 
     private void measure(
-            Llama llama, SpeedTest test, int threads, BenchReport report, Console console, Interruption interruption) {
+            Llama llama,
+            SpeedTest test,
+            DType cached,
+            int threads,
+            BenchReport report,
+            Console console,
+            Interruption interruption) {
         List<SpeedSample> samples = new ArrayList<>();
         Steadiness steadiness = new Steadiness();
         Optional<MachineProbe> probe = llama.backend().probe(llama.weightBytesPerPass());
-        try (SpeedRun run = new SpeedRun(llama, test, CHUNK);
+        try (SpeedRun run = new SpeedRun(llama, test, CHUNK, cached);
                 Progress progress = console.progress(test.name())) {
             long start = System.nanoTime();
             while (!steadiness.isSteady() && (System.nanoTime() - start) / 1e9 < WARM_UP_SECONDS) {

@@ -70,6 +70,12 @@ final class RunCommand implements Command {
             description = "How to compute the prompt; see doctor. Default: auto.")
     String matmul;
 
+    @Option(
+            names = "--cache",
+            paramLabel = "NAME",
+            description = "Keys and values are kept as f32, or as f16 in half the memory. Default: f32.")
+    String cache;
+
     @Override
     public int run(Console console, Interruption interruption) throws IOException {
         requireConsistent();
@@ -97,6 +103,7 @@ final class RunCommand implements Command {
     }
 
     private void requireConsistent() {
+        Cached.numbers(cache);
         if (raw && (chat || system != null)) {
             throw Usage.fault("--raw excludes --chat and --system", "one of them");
         }
@@ -123,7 +130,8 @@ final class RunCommand implements Command {
         StringBuilder text = new StringBuilder();
         int count = 0;
         long first = 0;
-        try (Generation generation = new Generation(loaded.llama(), capacity, CHUNK, tokenizer.endTokens())) {
+        try (Generation generation =
+                new Generation(loaded.llama(), capacity, CHUNK, tokenizer.endTokens(), Cached.numbers(cache))) {
             long start = System.nanoTime();
             generation.start(tokens, maximumTokens);
             long prefilled = System.nanoTime();

@@ -84,6 +84,13 @@ class RunCommandTest {
     }
 
     @Test
+    void keepsKeysAndValuesInHalfTheMemory() {
+        Invocation half = answer("Tell me a story about a hen and a kite.", "--temperature", "0", "--cache", "f16");
+        assertEquals(0, half.status(), half.err());
+        assertTrue(half.out().contains(" hen named "), half.out());
+    }
+
+    @Test
     void equalSeedsAnswerEqually() {
         String[] words = {"--raw", "--temperature", "1.5", "--top-k", "0", "--top-p", "1", "--min-p", "0", "--seed"};
         List<String> outs = new ArrayList<>();
@@ -141,6 +148,9 @@ class RunCommandTest {
     void refusesOptionsOutOfTheirRange() {
         assertEquals(2, answer("x", "--temperature", "-1").status());
         assertEquals(2, answer("x", "--top-p", "0").status());
+        Invocation cache = answer("x", "--cache", "int4");
+        assertEquals(2, cache.status());
+        assertTrue(cache.err().contains("--cache is f32 or f16, found 'int4'"), cache.err());
         assertEquals(2, answer("x", "--max-tokens", "0").status());
         assertEquals(2, answer("x", "--raw", "--chat").status());
         assertEquals(2, answer("", "--raw").status());

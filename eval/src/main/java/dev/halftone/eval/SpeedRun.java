@@ -7,6 +7,7 @@ import dev.halftone.core.model.Llama;
 import dev.halftone.core.model.Sampler;
 import dev.halftone.core.model.SamplingOptions;
 import dev.halftone.core.model.Workspace;
+import dev.halftone.core.tensor.DType;
 import java.util.Arrays;
 import java.util.SplittableRandom;
 
@@ -32,12 +33,17 @@ public final class SpeedRun implements AutoCloseable {
 
     /// @param chunk tokens of a prompt that are computed at a time
     public SpeedRun(Llama llama, SpeedTest test, int chunk) {
+        this(llama, test, chunk, DType.F32);
+    }
+
+    /// The same, with a cache of `cached` numbers, [DType#F32] or [DType#F16].
+    public SpeedRun(Llama llama, SpeedTest test, int chunk, DType cached) {
         this.llama = llama;
         this.test = test;
         this.chunk = Math.min(chunk, Math.max(1, test.prompt()));
         int vocabulary = llama.config().vocabulary();
         int most = Math.max(this.chunk, test.batch());
-        cache = llama.allocateCache(test.batch(), test.capacity());
+        cache = llama.allocateCache(test.batch(), test.capacity(), cached);
         workspace = llama.workspace(most);
         hidden = llama.backend().allocate(most, llama.config().hidden());
         firstLogits = llama.backend().allocate(1, vocabulary);

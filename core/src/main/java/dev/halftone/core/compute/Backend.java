@@ -1,5 +1,6 @@
 package dev.halftone.core.compute;
 
+import dev.halftone.core.tensor.DType;
 import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.Weight;
 import java.util.Optional;
@@ -21,7 +22,10 @@ public interface Backend extends AutoCloseable {
     Matrix allocate(int rows, int columns);
 
     /// An empty cache for `layers` layers and `slots` sequences of up to `capacity` tokens.
-    KvCache allocateCache(int layers, int slots, int capacity, AttentionShape shape);
+    ///
+    /// @param numbers what keys and values are rounded to: [DType#F32], which rounds nothing, or [DType#F16]; see
+    ///                [CachedFloat16]
+    KvCache allocateCache(int layers, int slots, int capacity, AttentionShape shape, DType numbers);
 
     /// Repacks `weight` for this backend's kernels. A weight whose [ActivationScheme] says so rounds every row of its
     /// inputs on the way in; the integers are summed exactly, in 32 bits, and scaled at the end.

@@ -1,5 +1,6 @@
 package dev.halftone.core.compute;
 
+import dev.halftone.core.tensor.DType;
 import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.QuantizedWeight;
 import dev.halftone.core.weight.Weight;
@@ -31,7 +32,16 @@ public final class ReferenceBackend implements Backend {
     }
 
     /// Keys and values as `[layer][slot][position][kvColumns]`.
-    private record HostCache(float[][][][] keys, float[][][][] values, int slots, int capacity) implements KvCache {
+    private record HostCache(float[][][][] keys, float[][][][] values, int slots, int capacity, DType numbers)
+            implements KvCache {
+        void store(Matrix source, int row, float[] destination) {
+            Host from = host(source);
+            for (int i = 0; i < from.columns; i++) {
+                float value = from.get(row, i);
+                destination[i] = numbers == DType.F16 ? CachedFloat16.round(value) : value;
+            }
+        }
+
         @Override
         public long bytes() {
             return 8L * keys.length * slots * capacity * keys[0][0][0].length;
@@ -159,12 +169,13 @@ public final class ReferenceBackend implements Backend {
     }
 
     @Override
-    public KvCache allocateCache(int layers, int slots, int capacity, AttentionShape shape) {
+    public KvCache allocateCache(int layers, int slots, int capacity, AttentionShape shape, DType numbers) {
         return new HostCache(
                 new float[layers][slots][capacity][shape.kvColumns()],
                 new float[layers][slots][capacity][shape.kvColumns()],
                 slots,
-                capacity);
+                capacity,
+                numbers);
     }
 
     @Override
@@ -270,8 +281,8 @@ public final class ReferenceBackend implements Backend {
             float[][] pastValues = store.values[layer][batch.slot(sequence)];
             for (int t = 0; t < batch.count(sequence); t++, row++) {
                 int position = batch.start(sequence) + t;
-                copyOut(keys.rows(row, 1), pastKeys[position], 0);
-                copyOut(values.rows(row, 1), pastValues[position], 0);
+                store.store(keys, row, pastKeys[position]);
+                store.store(values, row, pastValues[position]);
                 int first = Math.max(0, position - shape.window() + 1);
                 for (int head = 0; head < shape.heads(); head++) {
                     int query = head * size;

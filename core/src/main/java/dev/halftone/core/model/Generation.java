@@ -5,6 +5,7 @@ import dev.halftone.core.HalftoneException.Kind;
 import dev.halftone.core.compute.Batch;
 import dev.halftone.core.compute.KvCache;
 import dev.halftone.core.compute.Matrix;
+import dev.halftone.core.tensor.DType;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.Set;
@@ -49,6 +50,11 @@ public final class Generation implements AutoCloseable {
     /// @param chunk     tokens of a prompt that are computed at a time
     /// @param endTokens after which nothing follows
     public Generation(Llama llama, int capacity, int chunk, Set<Integer> endTokens) {
+        this(llama, capacity, chunk, endTokens, DType.F32);
+    }
+
+    /// The same, with a cache of `cached` numbers, [DType#F32] or [DType#F16].
+    public Generation(Llama llama, int capacity, int chunk, Set<Integer> endTokens, DType cached) {
         if (capacity < 1 || chunk < 1) {
             throw new IllegalArgumentException("capacity " + capacity + ", chunk " + chunk);
         }
@@ -59,7 +65,7 @@ public final class Generation implements AutoCloseable {
         int vocabulary = llama.config().vocabulary();
         held = new int[capacity];
         hostLogits = new float[vocabulary];
-        cache = llama.allocateCache(1, capacity);
+        cache = llama.allocateCache(1, capacity, cached);
         logits = llama.backend().allocate(1, vocabulary);
         allocateScratch(this.chunk);
     }

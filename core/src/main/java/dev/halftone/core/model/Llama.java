@@ -9,6 +9,7 @@ import dev.halftone.core.compute.Linear;
 import dev.halftone.core.compute.Matrix;
 import dev.halftone.core.layout.LinearWeights;
 import dev.halftone.core.layout.PackedLayout;
+import dev.halftone.core.tensor.DType;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -81,7 +82,12 @@ public final class Llama implements AutoCloseable {
     /// @param slots    sequences at a time
     /// @param capacity tokens of each
     public KvCache allocateCache(int slots, int capacity) {
-        return backend.allocateCache(config.layers(), slots, capacity, config.attention(0));
+        return allocateCache(slots, capacity, DType.F32);
+    }
+
+    /// The same, with keys and values rounded to `numbers`, [DType#F32] or [DType#F16].
+    public KvCache allocateCache(int slots, int capacity, DType numbers) {
+        return backend.allocateCache(config.layers(), slots, capacity, config.attention(0), numbers);
     }
 
     /// Working memory for passes of up to `maximumRows` tokens that the caller closes.

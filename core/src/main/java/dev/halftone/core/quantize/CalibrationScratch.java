@@ -7,6 +7,7 @@ import dev.halftone.core.compute.Matrix;
 import dev.halftone.core.model.DecoderBlock;
 import dev.halftone.core.model.LlamaConfig;
 import dev.halftone.core.model.Workspace;
+import dev.halftone.core.tensor.DType;
 
 /// What a batch of calibration windows needs while it is run and nobody needs afterwards. Models that are run in turn
 /// over the same windows share it.
@@ -23,7 +24,7 @@ final class CalibrationScratch implements AutoCloseable {
         length = facts.length();
         int windows = windowsAtOnce(facts);
         workspace = new Workspace(backend, config, windows * length);
-        cache = backend.allocateCache(1, windows, length, config.attention(0));
+        cache = backend.allocateCache(1, windows, length, config.attention(0), DType.F32);
     }
 
     /// Windows that are run in one batch.

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assertions.fail;
 
+import dev.halftone.core.HalftoneException;
 import dev.halftone.core.tensor.DType;
 import dev.halftone.core.tensor.Shape;
 import dev.halftone.core.tensor.Tensor;
@@ -703,12 +704,12 @@ public abstract class BackendContract {
         private final KvCache foundCache;
         private final int capacity;
 
-        AttentionPair(AttentionShape shape, int slots, int capacity, Random random) {
+        AttentionPair(AttentionShape shape, DType numbers, int slots, int capacity, Random random) {
             this.shape = shape;
             this.random = random;
             this.capacity = capacity;
-            expectedCache = reference.allocateCache(2, slots, capacity, shape);
-            foundCache = backend.allocateCache(2, slots, capacity, shape);
+            expectedCache = reference.allocateCache(2, slots, capacity, shape, numbers);
+            foundCache = backend.allocateCache(2, slots, capacity, shape, numbers);
         }
 
         void step(Batch batch) {
@@ -754,22 +755,23 @@ public abstract class BackendContract {
         }
     }
 
-    static Stream<AttentionShape> attentionShapes() {
+    static Stream<Arguments> attentionShapes() {
         int all = Integer.MAX_VALUE;
         return Stream.of(
-                new AttentionShape(1, 1, 1, 1f, all),
-                new AttentionShape(4, 4, 16, 0.25f, all),
-                new AttentionShape(9, 3, 64, 0.125f, all),
-                new AttentionShape(8, 1, 33, 0.2f, all),
-                new AttentionShape(6, 2, 72, 0.1f, 7),
-                new AttentionShape(4, 2, 128, 0.09f, 40),
-                new AttentionShape(2, 1, 10, 0.3f, 1));
+                        new AttentionShape(1, 1, 1, 1f, all),
+                        new AttentionShape(4, 4, 16, 0.25f, all),
+                        new AttentionShape(9, 3, 64, 0.125f, all),
+                        new AttentionShape(8, 1, 33, 0.2f, all),
+                        new AttentionShape(6, 2, 72, 0.1f, 7),
+                        new AttentionShape(4, 2, 128, 0.09f, 40),
+                        new AttentionShape(2, 1, 10, 0.3f, 1))
+                .flatMap(shape -> Stream.of(DType.F32, DType.F16).map(numbers -> Arguments.of(shape, numbers)));
     }
 
     @ParameterizedTest
     @MethodSource("attentionShapes")
-    void attendsInPrefillAndDecoding(AttentionShape shape) {
-        try (AttentionPair pair = new AttentionPair(shape, 1, 130, new Random(28))) {
+    void attendsInPrefillAndDecoding(AttentionShape shape, DType numbers) {
+        try (AttentionPair pair = new AttentionPair(shape, numbers, 1, 130, new Random(28))) {
             pair.step(Batch.single(0, 1));
             pair.step(Batch.single(1, 3));
             pair.step(Batch.single(4, 70));
@@ -783,8 +785,8 @@ public abstract class BackendContract {
 
     @ParameterizedTest
     @MethodSource("attentionShapes")
-    void attendsToSequencesOfUnequalLengths(AttentionShape shape) {
-        try (AttentionPair pair = new AttentionPair(shape, 3, 100, new Random(29))) {
+    void attendsToSequencesOfUnequalLengths(AttentionShape shape, DType numbers) {
+        try (AttentionPair pair = new AttentionPair(shape, numbers, 3, 100, new Random(29))) {
             pair.step(new Batch().add(2, 0, 37).add(0, 0, 1).add(1, 0, 65));
             pair.step(new Batch().add(0, 1, 1).add(1, 65, 1).add(2, 37, 1));
             pair.step(new Batch().add(1, 66, 5).add(2, 38, 1).add(0, 2, 40));
@@ -796,7 +798,7 @@ public abstract class BackendContract {
     @Test
     void attendsWithScoresThatOverflowAPlainExponential() {
         AttentionShape shape = new AttentionShape(2, 1, 16, 1f, Integer.MAX_VALUE);
-        try (AttentionPair pair = new AttentionPair(shape, 1, 64, new Random(30))) {
+        try (AttentionPair pair = new AttentionPair(shape, DType.F32, 1, 64, new Random(30))) {
             float[] queries = random(new Random(31), 40 * shape.queryColumns());
             for (int i = 0; i < queries.length; i++) {
                 queries[i] *= 100;
@@ -813,8 +815,8 @@ public abstract class BackendContract {
         float[] queries = random(random, tokens * shape.queryColumns());
         float[] keys = random(random, tokens * shape.kvColumns());
         float[] values = random(random, tokens * shape.kvColumns());
-        try (KvCache first = backend.allocateCache(1, 1, tokens, shape);
-                KvCache second = backend.allocateCache(1, 1, tokens, shape);
+        try (KvCache first = backend.allocateCache(1, 1, tokens, shape, DType.F32);
+                KvCache second = backend.allocateCache(1, 1, tokens, shape, DType.F32);
                 Matrix q = matrix(backend, tokens, shape.queryColumns(), queries);
                 Matrix k = matrix(backend, tokens, shape.kvColumns(), keys);
                 Matrix v = matrix(backend, tokens, shape.kvColumns(), values);
@@ -834,10 +836,43 @@ public abstract class BackendContract {
     @Test
     void tellsTheSizeOfACache() {
         AttentionShape shape = new AttentionShape(4, 2, 16, 1f, Integer.MAX_VALUE);
-        try (KvCache cache = backend.allocateCache(3, 2, 50, shape)) {
+        try (KvCache cache = backend.allocateCache(3, 2, 50, shape, DType.F32);
+                KvCache half = backend.allocateCache(3, 2, 50, shape, DType.F16)) {
             assertEquals(2, cache.slots());
             assertEquals(50, cache.capacity());
             assertTrue(cache.bytes() > 0);
+            assertEquals(cache.bytes(), 2 * half.bytes());
+        }
+    }
+
+    /// The largest float16, the smallest that is not subnormal, and what rounds to zero or up to a power of two.
+    @Test
+    void roundsWhatItCachesAsFloat16() {
+        AttentionShape shape = new AttentionShape(1, 1, 6, 1f, Integer.MAX_VALUE);
+        float[] values = {65504, -65504, 0x1p-14f, -0x1p-15f, 0x1.ffffp0f, 1 + 0x1p-11f};
+        float[] expected = {65504, -65504, 0x1p-14f, 0, 2, 1};
+        try (KvCache cache = backend.allocateCache(1, 1, 1, shape, DType.F16);
+                Matrix zeros = backend.allocate(1, 6);
+                Matrix given = matrix(backend, 1, 6, values);
+                Matrix found = backend.allocate(1, 6)) {
+            backend.attention(zeros, zeros, given, shape, Batch.single(0, 1), cache, 0, found);
+            assertArrayEquals(expected, values(backend, found));
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"65520", "-1e9", "NaN", "Infinity"})
+    void refusesToCacheAsFloat16WhatIsBeyondIt(float value) {
+        AttentionShape shape = new AttentionShape(1, 1, 4, 1f, Integer.MAX_VALUE);
+        try (KvCache cache = backend.allocateCache(1, 1, 1, shape, DType.F16);
+                Matrix zeros = backend.allocate(1, 4);
+                Matrix given = matrix(backend, 1, 4, new float[] {0, 0, value, 0});
+                Matrix found = backend.allocate(1, 4)) {
+            HalftoneException problem = assertThrows(
+                    HalftoneException.class,
+                    () -> backend.attention(zeros, given, zeros, shape, Batch.single(0, 1), cache, 0, found));
+            assertEquals(HalftoneException.Kind.NUMERICS, problem.kind());
+            assertTrue(problem.getMessage().contains("float16"), problem.getMessage());
         }
     }
 

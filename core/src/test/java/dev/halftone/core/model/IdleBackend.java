@@ -7,6 +7,7 @@ import dev.halftone.core.compute.KvCache;
 import dev.halftone.core.compute.Linear;
 import dev.halftone.core.compute.Matrix;
 import dev.halftone.core.compute.RangeTask;
+import dev.halftone.core.tensor.DType;
 import dev.halftone.core.weight.Weight;
 import java.util.Objects;
 
@@ -83,7 +84,7 @@ final class IdleBackend implements Backend {
     }
 
     @Override
-    public KvCache allocateCache(int layers, int slots, int capacity, AttentionShape shape) {
+    public KvCache allocateCache(int layers, int slots, int capacity, AttentionShape shape, DType numbers) {
         return new Cache(slots, capacity);
     }
 

@@ -65,7 +65,7 @@ class FoldedBlockTest {
     private float[] run(DecoderBlock block, LlamaConfig config) {
         int rows = 9;
         try (Workspace workspace = new Workspace(backend, config, rows);
-                KvCache cache = backend.allocateCache(1, 1, rows, config.attention(LAYER));
+                KvCache cache = backend.allocateCache(1, 1, rows, config.attention(LAYER), DType.F32);
                 Matrix hidden = backend.allocate(rows, config.hidden())) {
             float[] values = random(rows * config.hidden(), 5);
             backend.copyIn(values, 0, hidden);

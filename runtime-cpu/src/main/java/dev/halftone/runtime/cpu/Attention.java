@@ -72,8 +72,18 @@ final class Attention {
         int blockRows = Math.ceilDiv(mostQueries, Kernels.TILE_ROWS) * Kernels.TILE_ROWS;
         int tile = Kernels.TILE_STRIPS * lanes;
         int width = (Math.ceilDiv(longest, tile) + 1) * tile;
-        scratch.require((long) blockRows * (width + cache.paddedHead()) + blockRows + lanes);
+        scratch.require((long) blockRows * (width + cache.paddedHead()) + blockRows + lanes + wide());
         pool.splitFreely(tasks, 1, attend);
+    }
+
+    /// Floats that keys or values of float16 need once they are widened: of one tile, or of [#POSITIONS].
+    private long wide() {
+        if (!cache.halves()) {
+            return 0;
+        }
+        long keyVectors = (long) Kernels.TILE_STRIPS * cache.keyRows();
+        long valueVectors = (long) cache.paddedHead() / lanes * POSITIONS;
+        return Math.max(keyVectors, valueVectors) * lanes;
     }
 
     /// Lists the tasks, the longest last rows of a sequence first.
@@ -192,7 +202,8 @@ final class Attention {
         long sums = work + blockRows * scoreRow;
         long totals = sums + blockRows * sumRow;
         long spare = totals + (long) blockRows * Float.BYTES;
-        scores(work, scoreRow, width, query, queryRow, count, base, slot, kvHead);
+        long wide = spare + (long) lanes * Float.BYTES;
+        scores(work, scoreRow, width, query, queryRow, count, base, slot, kvHead, wide);
         for (int i = 0; i < count; i++) {
             int last = position + i * advance;
             int first = Math.max(0, last - shape.window() + 1);
@@ -203,9 +214,11 @@ final class Attention {
             Memory.putFloat(totals + (long) i * Float.BYTES, total);
         }
         Memory.zeroFloats(sums, (long) blockRows * padded);
-        long weights = work + (long) (low - base) * Float.BYTES;
-        long values = cache.values(layer, slot, kvHead) + (long) low * lanes * Float.BYTES;
-        weigh(weights, scoreRow, count, values, padded, high + 1 - low, sums);
+        // Halves are widened in pairs, so they begin at an even position.
+        int even = cache.halves() ? low - low % 2 : low;
+        long weights = work + (long) (even - base) * Float.BYTES;
+        long values = cache.values(layer, slot, kvHead) + cache.vectorBytes(even);
+        weigh(weights, scoreRow, count, values, padded, high + 1 - even, sums, wide);
         for (int i = 0; i < count; i++) {
             float total = Memory.getFloat(totals + (long) i * Float.BYTES);
             kernels.scale(sums + i * sumRow, 1 / total, result + i * resultRow, shape.headSize());
@@ -222,18 +235,25 @@ final class Attention {
             int count,
             int base,
             int slot,
-            int kvHead) {
+            int kvHead,
+            long wide) {
         long vector = (long) lanes * Float.BYTES;
+        long wideStrip = cache.keyRows() * vector;
         long strips = cache.keys(layer, slot, kvHead) + base / lanes * cache.keyStripBytes();
         Memory.zeroFloats(scores, (long) Math.ceilDiv(count, Kernels.TILE_ROWS) * Kernels.TILE_ROWS * width);
         for (int strip = 0; strip < width / lanes; strip += Kernels.TILE_STRIPS) {
+            long right = strips + strip * cache.keyStripBytes();
+            if (cache.halves()) {
+                kernels.widen(right, Kernels.TILE_STRIPS * cache.keyRows() / 2, wide);
+                right = wide;
+            }
             for (int row = 0; row < count; row += Kernels.TILE_ROWS) {
                 kernels.tile(
                         query + row * queryRow,
                         queryRow,
                         Math.min(Kernels.TILE_ROWS, count - row),
-                        strips + strip * cache.keyStripBytes(),
-                        cache.keyStripBytes(),
+                        right,
+                        wideStrip,
                         shape.headSize(),
                         scores + row * scoreRow + strip * vector,
                         scoreRow,
@@ -243,25 +263,34 @@ final class Attention {
     }
 
     /// `sums += weights·V`, a few positions at a time, so that their values stay in the first-level cache for all rows.
-    private void weigh(long weights, long weightRow, int count, long values, int padded, int depth, long sums) {
+    private void weigh(
+            long weights, long weightRow, int count, long values, int padded, int depth, long sums, long wide) {
         long vector = (long) lanes * Float.BYTES;
         long sumRow = (long) padded * Float.BYTES;
         long stripBytes = cache.valueStripBytes();
         int strips = padded / lanes;
+        long wideStrip = cache.halves() ? POSITIONS * vector : stripBytes;
         for (int first = 0; first < depth; first += POSITIONS) {
             int positions = Math.min(POSITIONS, depth - first);
-            long right = values + first * vector;
+            long right = values + cache.vectorBytes(first);
+            if (cache.halves()) {
+                int words = Math.ceilDiv(positions, 2);
+                for (int strip = 0; strip < strips; strip++) {
+                    kernels.widen(right + strip * stripBytes, words, wide + strip * wideStrip);
+                }
+                right = wide;
+            }
             for (int row = 0; row < count; row += Kernels.TILE_ROWS) {
                 int valid = Math.min(Kernels.TILE_ROWS, count - row);
                 long left = weights + row * weightRow + (long) first * Float.BYTES;
                 long to = sums + row * sumRow;
                 int strip = 0;
                 for (; strip + Kernels.TILE_STRIPS <= strips; strip += Kernels.TILE_STRIPS) {
-                    long from = right + strip * stripBytes;
-                    kernels.tile(left, weightRow, valid, from, stripBytes, positions, to + strip * vector, sumRow, 1f);
+                    long from = right + strip * wideStrip;
+                    kernels.tile(left, weightRow, valid, from, wideStrip, positions, to + strip * vector, sumRow, 1f);
                 }
                 for (; strip < strips; strip++) {
-                    long from = right + strip * stripBytes;
+                    long from = right + strip * wideStrip;
                     kernels.narrowTile(left, weightRow, valid, from, positions, to + strip * vector, sumRow, 1f);
                 }
             }

@@ -10,6 +10,7 @@ import dev.halftone.core.compute.MachineProbe;
 import dev.halftone.core.compute.Matrix;
 import dev.halftone.core.compute.NotPositiveDefiniteException;
 import dev.halftone.core.compute.RangeTask;
+import dev.halftone.core.tensor.DType;
 import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.QuantizedWeight;
 import dev.halftone.core.weight.Weight;
@@ -128,8 +129,8 @@ public final class CpuBackend implements Backend {
     }
 
     @Override
-    public KvCache allocateCache(int layers, int slots, int capacity, AttentionShape shape) {
-        return new CpuKvCache(layers, slots, capacity, shape, kernels.lanes());
+    public KvCache allocateCache(int layers, int slots, int capacity, AttentionShape shape, DType numbers) {
+        return new CpuKvCache(layers, slots, capacity, shape, kernels.lanes(), numbers);
     }
 
     @Override

@@ -96,6 +96,10 @@ interface Kernels {
     /// Copies `count` vectors, `rowBytes` apart, to a strip, where they lie side by side.
     void copyStrip(long from, long rowBytes, int count, long destination);
 
+    /// Widens `words` vectors of words that lie side by side, each of two vectors of float16 as in [CpuKvCache], to
+    /// twice as many vectors of floats. None is subnormal, infinite or NaN.
+    void widen(long from, int words, long destination);
+
     /// Copies `count` vectors that lie side by side to places `step` apart: the reverse of [#copyStrip].
     void spread(long from, int count, long destination, long step);
 

@@ -21,6 +21,7 @@ final class Memory implements AutoCloseable {
 
     private static final ConcurrentSkipListMap<Long, Long> LIVING = new ConcurrentSkipListMap<>();
     private static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED;
+    private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED;
     private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED;
 
     private final Arena arena = Arena.ofShared();
@@ -92,6 +93,13 @@ final class Memory implements AutoCloseable {
             check(address, Integer.BYTES);
         }
         ALL.set(INT, address, value);
+    }
+
+    static void putShort(long address, short value) {
+        if (CHECKED) {
+            check(address, Short.BYTES);
+        }
+        ALL.set(SHORT, address, value);
     }
 
     static void copyFloats(long source, long destination, long count) {

@@ -227,6 +227,18 @@ final class ScalarKernels implements Kernels {
     }
 
     @Override
+    public void widen(long from, int words, long destination) {
+        for (int i = 0; i < words; i++) {
+            for (int lane = 0; lane < LANES; lane++) {
+                int word = Memory.getInt(at(from, i * LANES + lane));
+                Memory.putFloat(at(destination, 2 * i * LANES + lane), Float.float16ToFloat((short) word));
+                Memory.putFloat(
+                        at(destination, (2 * i + 1) * LANES + lane), Float.float16ToFloat((short) (word >>> 16)));
+            }
+        }
+    }
+
+    @Override
     public void spread(long from, int count, long destination, long step) {
         for (int i = 0; i < count; i++) {
             Memory.copyFloats(from + i * VECTOR, destination + i * step, LANES);

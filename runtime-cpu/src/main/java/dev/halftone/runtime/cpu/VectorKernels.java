@@ -121,6 +121,11 @@ final class VectorKernels implements Kernels {
     }
 
     @Override
+    public void widen(long from, int words, long destination) {
+        PairKernel.widen(from, words, destination);
+    }
+
+    @Override
     public void spread(long from, int count, long destination, long step) {
         PairKernel.spread(from, count, destination, step);
     }

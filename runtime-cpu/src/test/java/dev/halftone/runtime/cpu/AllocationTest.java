@@ -9,6 +9,7 @@ import dev.halftone.core.compute.Batch;
 import dev.halftone.core.compute.KvCache;
 import dev.halftone.core.compute.Linear;
 import dev.halftone.core.compute.Matrix;
+import dev.halftone.core.tensor.DType;
 import dev.halftone.core.weight.Weight;
 import java.lang.management.ManagementFactory;
 import java.time.Duration;
@@ -108,13 +109,15 @@ class AllocationTest {
             Matrix gate = matrices.get(4);
             Matrix up = matrices.get(5);
             Batch batch = new Batch();
-            try (KvCache cache = backend.allocateCache(1, 1, 100, shape)) {
+            try (KvCache cache = backend.allocateCache(1, 1, 100, shape, DType.F32);
+                    KvCache half = backend.allocateCache(1, 1, 100, shape, DType.F16)) {
                 assertAllocatesNothing(backend, "decoding", 300, () -> {
                     batch.clear();
                     batch.add(0, 70, 1);
                     backend.rmsNorm(q, q, 1e-5f, q);
                     backend.rope(q, 32, matrices.get(6), matrices.get(7));
                     backend.attention(q, k, v, shape, batch, cache, 0, out);
+                    backend.attention(q, k, v, shape, batch, half, 0, out);
                     backend.add(out, q);
                     backend.gatedActivation(gate, up, gate);
                     backend.copy(up, gate);
@@ -129,7 +132,7 @@ class AllocationTest {
         AttentionShape shape = new AttentionShape(6, 2, 32, 0.2f, Integer.MAX_VALUE);
         Batch batch = Batch.single(0, 40);
         try (Backend backend = TestBackends.open(2);
-                KvCache cache = backend.allocateCache(1, 1, 100, shape);
+                KvCache cache = backend.allocateCache(1, 1, 100, shape, DType.F32);
                 Matrix q = Samples.matrix(backend, 40, 192, 1);
                 Matrix k = Samples.matrix(backend, 40, 64, 2);
                 Matrix out = backend.allocate(40, 192);

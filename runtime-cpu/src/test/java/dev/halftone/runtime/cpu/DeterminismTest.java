@@ -10,6 +10,7 @@ import dev.halftone.core.compute.KvCache;
 import dev.halftone.core.compute.Linear;
 import dev.halftone.core.compute.Matrix;
 import dev.halftone.core.compute.NotPositiveDefiniteException;
+import dev.halftone.core.tensor.DType;
 import dev.halftone.core.weight.Weight;
 import java.util.List;
 import java.util.Random;
@@ -135,7 +136,7 @@ class DeterminismTest {
         AttentionShape shape = new AttentionShape(6, 2, 24, 0.2f, 30);
         assertSameForAllThreads(backend -> {
             Batch batch = new Batch().add(0, 0, 70).add(1, 0, 1).add(2, 0, 33);
-            try (KvCache cache = backend.allocateCache(1, 3, 80, shape);
+            try (KvCache cache = backend.allocateCache(1, 3, 80, shape, DType.F32);
                     Matrix q = Samples.matrix(backend, 104, shape.queryColumns(), 4);
                     Matrix k = Samples.matrix(backend, 104, shape.kvColumns(), 5);
                     Matrix v = Samples.matrix(backend, 104, shape.kvColumns(), 6);
