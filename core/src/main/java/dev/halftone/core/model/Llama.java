@@ -37,7 +37,8 @@ public final class Llama implements AutoCloseable {
         this.backend = backend;
     }
 
-    /// Binds all weights, one after another, so that the peak is the bound model and one linear.
+    /// Binds all weights, one after another, and gives back the pages of each block of the checkpoint that was read, so
+    /// that the peak is the bound model and one block.
     ///
     /// @throws MalformedCheckpointException if a tensor is missing or does not fit config.json
     public static Llama load(Checkpoint checkpoint, Backend backend) throws IOException {
@@ -57,11 +58,14 @@ public final class Llama implements AutoCloseable {
     private void bind(LinearWeights weights, Checkpoint checkpoint) {
         WeightLoader loader = new WeightLoader(weights, checkpoint, backend);
         embedding = loader.table(EMBEDDING, config.vocabulary(), config.hidden());
+        checkpoint.release(EMBEDDING);
         for (int layer = 0; layer < config.layers(); layer++) {
             blocks.add(DecoderBlock.load(config, layer, weights, checkpoint, backend));
+            checkpoint.release(DecoderBlock.prefix(layer));
         }
         norm = loader.vector(NORM, config.hidden());
         head = tiesHead(config, weights) ? embedding : loader.linear(HEAD, config.vocabulary(), config.hidden(), false);
+        checkpoint.release("");
     }
 
     /// Whether the head is the embedding table: a checkpoint that says so may still hold a packed head of its own.
