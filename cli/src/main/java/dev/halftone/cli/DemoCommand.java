@@ -30,6 +30,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Comparator;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
@@ -261,11 +262,14 @@ final class DemoCommand implements Command {
     private static void tell(Bench bench, Path folder, Console console, Interruption interruption) throws IOException {
         console.line(Figures.format("%nThe 4-bit GPTQ model tells a story:%n"));
         int[] prompt = bench.tokenizer.encode(OPENING);
+        // Where the model's texts begin a turn, the story is over.
+        Set<Integer> ends = new HashSet<>(bench.tokenizer.endTokens());
+        ends.add(bench.tokenizer.token("<|im_start|>"));
         StringBuilder story = new StringBuilder(OPENING);
         console.stream(OPENING);
         try (Checkpoint checkpoint = Checkpoint.open(folder);
                 Llama llama = Llama.load(checkpoint, bench.backend);
-                Generation generation = new Generation(llama, CONTEXT, CONTEXT, bench.tokenizer.endTokens())) {
+                Generation generation = new Generation(llama, CONTEXT, CONTEXT, ends)) {
             Sampler sampler = new Sampler(
                     new SamplingOptions(0.7, 40, 0.95, 0.05, 1), llama.config().vocabulary());
             StreamingDecoder decoder = bench.tokenizer.streamingDecoder(prompt);

@@ -46,6 +46,15 @@ class LauncherTest {
     }
 
     @Test
+    void runsAModelWithoutAWordOfTheJvm() throws Exception {
+        String model = Shared.root().resolve("models/tiny-storyteller").toString();
+        try (Launched run = Launched.start("run", model, "--prompt", "Long ago", "--raw", "--max-tokens", "4")) {
+            assertEquals(0, run.await());
+            assertEquals("", run.err());
+        }
+    }
+
+    @Test
     void answersQuestionsLikeTheCommandItself() throws Exception {
         try (Launched run = Launched.start("quantize", "--help")) {
             assertEquals(0, run.await());
