@@ -107,7 +107,7 @@ final class BenchCommand implements Command {
         }
         long start = System.nanoTime();
         try (Checkpoint checkpoint = Checkpoint.open(model)) {
-            BenchReport report = new BenchReport(console, csv, model, checkpoint);
+            BenchReport report = new BenchReport(console, csv, model, cached, checkpoint);
             for (int count : threads.values()) {
                 try (Backend backend = Backends.open(count, console, matmul, ProductMode.AUTO);
                         Llama llama = Llama.load(checkpoint, backend)) {

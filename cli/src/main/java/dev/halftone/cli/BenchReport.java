@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.halftone.core.checkpoint.Checkpoint;
 import dev.halftone.core.layout.LinearWeights;
 import dev.halftone.core.model.Llama;
+import dev.halftone.core.tensor.DType;
 import dev.halftone.eval.SpeedResult;
 import dev.halftone.eval.SpeedTest;
 import java.nio.file.Path;
@@ -14,7 +15,7 @@ import java.util.stream.Stream;
 /// What `bench` puts out: a table that grows row by row, comma-separated values, or events.
 final class BenchReport {
     private static final String COLUMNS =
-            "model,weights,backend,threads,test,prompt,generate,batch,repetitions,warm_ups,"
+            "model,weights,cache,backend,threads,test,prompt,generate,batch,repetitions,warm_ups,"
                     + "steady,tokens_per_second,tokens_per_second_stddev,first_token_seconds,step_seconds,"
                     + "weight_bytes_per_pass,weight_bytes_per_second,read_loop_bytes_per_second,"
                     + "prompt_flops,multiply_add_flops";
@@ -25,14 +26,16 @@ final class BenchReport {
     private final boolean csv;
     private final Path model;
     private final String weights;
+    private final String cache;
     private String backend;
     private int names; // width of the first column
     private boolean begun;
 
-    BenchReport(Console console, boolean csv, Path model, Checkpoint checkpoint) {
+    BenchReport(Console console, boolean csv, Path model, DType cached, Checkpoint checkpoint) {
         this.console = console;
         this.csv = csv;
         this.model = model;
+        cache = Cached.word(cached);
         weights = LinearWeights.of(checkpoint).description().orElse("float");
     }
 
@@ -54,8 +57,8 @@ final class BenchReport {
             return;
         }
         console.line(Figures.format(
-                "%s · %s · %s of weights, %s read in a pass",
-                model, weights, Figures.bytes(llama.weightBytes()), Figures.bytes(llama.weightBytesPerPass())));
+                "%s · %s · %s of weights, %s read in a pass · keys and values %s",
+                model, weights, Figures.bytes(llama.weightBytes()), Figures.bytes(llama.weightBytesPerPass()), cache));
         console.line(backend.replaceFirst(", \\d+ threads?\\)", ")"));
         console.line("");
         console.line(console.bold(Figures.format(
@@ -105,6 +108,7 @@ final class BenchReport {
         return Stream.of(
                         quoted(model.toString()),
                         quoted(weights),
+                        cache,
                         quoted(backend),
                         threads,
                         quoted(test.name()),
@@ -145,6 +149,7 @@ final class BenchReport {
             double computed) {
         SpeedTest test = result.test();
         fields.put("test", test.name())
+                .put("cache", cache)
                 .put("backend", backend)
                 .put("threads", threads)
                 .put("prompt", test.prompt())

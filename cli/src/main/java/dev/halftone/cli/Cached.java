@@ -1,10 +1,16 @@
 package dev.halftone.cli;
 
 import dev.halftone.core.tensor.DType;
+import java.util.Locale;
 
 /// The option `--cache`.
 final class Cached {
     private Cached() {}
+
+    /// How `numbers` is spelled.
+    static String word(DType numbers) {
+        return numbers.name().toLowerCase(Locale.ROOT);
+    }
 
     /// @param name f32 or f16; null for f32
     /// @throws dev.halftone.core.HalftoneException for any other name

@@ -9,6 +9,7 @@ import dev.halftone.core.model.Sampler;
 import dev.halftone.core.model.SamplingOptions;
 import dev.halftone.core.model.StreamingDecoder;
 import dev.halftone.core.model.Tokenizer;
+import dev.halftone.core.tensor.DType;
 import dev.halftone.runtime.cpu.ProductMode;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -79,6 +80,7 @@ final class RunCommand implements Command {
     @Override
     public int run(Console console, Interruption interruption) throws IOException {
         requireConsistent();
+        DType cached = Cached.numbers(cache);
         long usedSeed = seed == null ? ThreadLocalRandom.current().nextInt(Integer.MAX_VALUE) : seed;
         SamplingOptions options = new SamplingOptions(temperature, topK, topP, minP, usedSeed);
         Optional<ChatTemplate> template = raw ? Optional.empty() : ChatTemplate.of(model);
@@ -97,13 +99,12 @@ final class RunCommand implements Command {
             if (tokens.length == 0) {
                 throw Usage.fault("the prompt is empty", "--prompt with some text");
             }
-            answer(loaded, tokens, options, console, interruption);
+            answer(loaded, tokens, options, cached, console, interruption);
         }
         return 0;
     }
 
     private void requireConsistent() {
-        Cached.numbers(cache);
         if (raw && (chat || system != null)) {
             throw Usage.fault("--raw excludes --chat and --system", "one of them");
         }
@@ -122,7 +123,12 @@ final class RunCommand implements Command {
     }
 
     private void answer(
-            LoadedModel loaded, int[] tokens, SamplingOptions options, Console console, Interruption interruption) {
+            LoadedModel loaded,
+            int[] tokens,
+            SamplingOptions options,
+            DType cached,
+            Console console,
+            Interruption interruption) {
         Sampler sampler = new Sampler(options, loaded.llama().config().vocabulary());
         Tokenizer tokenizer = loaded.tokenizer();
         int context = loaded.llama().config().context();
@@ -130,8 +136,7 @@ final class RunCommand implements Command {
         StringBuilder text = new StringBuilder();
         int count = 0;
         long first = 0;
-        try (Generation generation =
-                new Generation(loaded.llama(), capacity, CHUNK, tokenizer.endTokens(), Cached.numbers(cache))) {
+        try (Generation generation = new Generation(loaded.llama(), capacity, CHUNK, tokenizer.endTokens(), cached)) {
             long start = System.nanoTime();
             generation.start(tokens, maximumTokens);
             long prefilled = System.nanoTime();

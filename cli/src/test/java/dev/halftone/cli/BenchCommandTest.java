@@ -83,6 +83,15 @@ class BenchCommandTest {
     }
 
     @Test
+    void tellsWhatKeysAndValuesAreKeptAs() throws IOException {
+        Invocation half = small("-p", "4", "-n", "3", "-r", "1", "--cache", "f16", "--json", "-q");
+        assertEquals(0, half.status(), half.err());
+        assertEquals("f16", half.events().get(0).path("cache").asText());
+        String table = small("-p", "4", "-n", "0", "-r", "1").out();
+        assertTrue(table.contains("keys and values f32"), table);
+    }
+
+    @Test
     void takesSeveralLengthsBatchesAndThreads() throws IOException {
         Invocation run = small(
                 "-p",
@@ -162,6 +171,7 @@ class BenchCommandTest {
                 "--mixed 1,2,3",
                 "-r 0",
                 "--threads 1,0",
+                "--cache f8",
                 "--csv --json"
             })
     void refusesWhatCannotBeMeasured(String options) {

@@ -118,7 +118,8 @@ class RepackingTest {
                 "ct-w8a8-static|gptq|the layout 'gptq' is for weights alone"
             })
     void refusesWhatALayoutHasNoPlaceFor(String name, String layout, String what) {
-        HalftoneException refusal = assertThrows(HalftoneException.class, () -> repack(golden(name), "out", layout));
+        Path source = golden(name);
+        HalftoneException refusal = assertThrows(HalftoneException.class, () -> repack(source, "out", layout));
         assertEquals(Kind.USAGE, refusal.kind());
         assertTrue(refusal.getMessage().contains(what), refusal.getMessage());
         assertTrue(Files.notExists(folder.resolve("out")));
@@ -126,9 +127,8 @@ class RepackingTest {
 
     @Test
     void refusesAFloatModel() {
-        HalftoneException refusal = assertThrows(
-                HalftoneException.class,
-                () -> repack(Shared.directory("models").resolve("tiny-storyteller"), "out", "gptq"));
+        Path source = Shared.root().resolve("models/tiny-storyteller");
+        HalftoneException refusal = assertThrows(HalftoneException.class, () -> repack(source, "out", "gptq"));
         assertTrue(refusal.getMessage().contains("is not quantized"), refusal.getMessage());
         assertTrue(Files.notExists(folder.resolve("out")));
     }
