@@ -17,6 +17,12 @@ public interface Matrix extends AutoCloseable {
         return view(firstRow, rows, 0, columns());
     }
 
+    /// Rows `first`, `first + step`, `first + 2·step`, … as a view.
+    ///
+    /// @param step at least 1
+    /// @throws IndexOutOfBoundsException if there is no row `first`
+    Matrix everyNth(int first, int step);
+
     /// Frees the memory; a second call does nothing.
     @Override
     void close();

@@ -3,6 +3,7 @@ package dev.halftone.core.compute;
 import dev.halftone.core.tensor.DType;
 import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.QuantizedWeight;
+import dev.halftone.core.weight.StoredWeight;
 import dev.halftone.core.weight.Weight;
 import java.util.Arrays;
 
@@ -25,6 +26,13 @@ public final class ReferenceBackend implements Backend {
             java.util.Objects.checkFromIndexSize(firstRow, rows, this.rows);
             java.util.Objects.checkFromIndexSize(firstColumn, columns, this.columns);
             return new Host(values, offset + firstRow * stride + firstColumn, stride, rows, columns);
+        }
+
+        @Override
+        public Matrix everyNth(int first, int step) {
+            java.util.Objects.checkIndex(first, rows);
+            int taken = Math.ceilDiv(rows - first, step);
+            return new Host(values, offset + first * stride, stride * step, taken, columns);
         }
 
         @Override
@@ -180,13 +188,11 @@ public final class ReferenceBackend implements Backend {
 
     @Override
     public Linear bind(Weight weight, float[] bias) {
-        if (weight instanceof QuantizedWeight codes) {
-            return switch (codes.activations().kind()) {
-                case NONE -> new HostLinear(weight.restore(), bias, weight.outputs(), weight.inputs());
-                case PER_TOKEN, PER_TENSOR -> new HostIntegers(codes, bias);
-            };
+        Weight plain = weight instanceof StoredWeight stored ? stored.unpacked() : weight;
+        if (plain instanceof QuantizedWeight codes && codes.activations().kind() != ActivationScheme.Kind.NONE) {
+            return new HostIntegers(codes, bias);
         }
-        return new HostLinear(weight.restore(), bias, weight.outputs(), weight.inputs());
+        return new HostLinear(plain.restore(), bias, plain.outputs(), plain.inputs());
     }
 
     @Override

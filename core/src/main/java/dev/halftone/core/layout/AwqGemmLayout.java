@@ -11,8 +11,10 @@ import dev.halftone.core.checkpoint.TensorSpec;
 import dev.halftone.core.tensor.DType;
 import dev.halftone.core.tensor.Shape;
 import dev.halftone.core.tensor.Tensor;
+import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.core.weight.QuantizedWeight;
+import dev.halftone.core.weight.StoredWeight;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.util.Collection;
@@ -222,7 +224,7 @@ public final class AwqGemmLayout implements PackedLayout {
     }
 
     @Override
-    public QuantizedWeight unpack(String linear, Checkpoint checkpoint) {
+    public StoredWeight stored(String linear, Checkpoint checkpoint) {
         Tensor qweight = PackedTensors.matrix(checkpoint, linear + ".qweight", DType.I32, FORMAT);
         int inputs = PackedTensors.size(checkpoint, qweight, 0);
         long columns = qweight.shape().size(1) * PER_WORD;
@@ -232,28 +234,34 @@ public final class AwqGemmLayout implements PackedLayout {
         Tensor scales = PackedTensors.scales(checkpoint, linear + ".scales", DType.F16, Shape.of(groups, outputs));
         Tensor qzeros = PackedTensors.zeros(
                 checkpoint, checkpoint.tensor(linear + ".qzeros"), Shape.of(groups, outputs / PER_WORD));
-        return new QuantizedWeight(
+        return new StoredWeight(
                 new QuantizationScheme(BITS, groupSize, false, scales.type(), 0),
                 outputs,
                 inputs,
-                unpackCodes(qweight.toInts(), outputs, inputs),
+                (first, count, codes) -> read(qweight, inputs, first, count, codes),
                 PackedTensors.transpose(scales.toFloats(), groups, outputs),
                 unpackZeros(qzeros.toInts(), outputs, groups),
-                null);
+                null,
+                ActivationScheme.NONE);
     }
 
-    private static byte[] unpackCodes(int[] words, int outputs, int inputs) {
-        int row = outputs / PER_WORD;
-        byte[] codes = new byte[outputs * inputs];
-        for (int begin = 0; begin < outputs; begin += TILE) {
-            int end = Math.min(begin + TILE, outputs);
+    private static void read(Tensor qweight, int inputs, int first, int count, byte[] codes) {
+        int row = (int) qweight.shape().size(1);
+        int[] words = new int[TILE / PER_WORD + 1];
+        int end;
+        for (int begin = first; begin < first + count; begin = end) {
+            // Whole words from the second band on, whatever the first output is.
+            end = Math.min((begin / TILE + 1) * TILE, first + count);
+            int firstWord = begin / PER_WORD;
+            int width = (end - 1) / PER_WORD + 1 - firstWord;
             for (int i = 0; i < inputs; i++) {
+                qweight.copyTo((long) i * row + firstWord, width, words, 0);
                 for (int o = begin; o < end; o++) {
-                    codes[o * inputs + i] = (byte) (words[i * row + o / PER_WORD] >>> SHIFTS[o % PER_WORD] & 0xF);
+                    int word = words[o / PER_WORD - firstWord];
+                    codes[(o - first) * inputs + i] = (byte) (word >>> SHIFTS[o % PER_WORD] & 0xF);
                 }
             }
         }
-        return codes;
     }
 
     private static int[] unpackZeros(int[] words, int outputs, int groups) {

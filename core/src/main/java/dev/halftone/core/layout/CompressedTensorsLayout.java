@@ -17,7 +17,9 @@ import dev.halftone.core.tensor.Tensor;
 import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.core.weight.QuantizedWeight;
+import dev.halftone.core.weight.StoredWeight;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -254,13 +256,17 @@ public final class CompressedTensorsLayout implements PackedLayout {
         return words;
     }
 
-    /// Between signed and unsigned bytes: 128 more or less is the same in eight bits.
     private static byte[] shifted(byte[] codes) {
-        byte[] shifted = new byte[codes.length];
-        for (int i = 0; i < codes.length; i++) {
-            shifted[i] = (byte) (codes[i] ^ 0x80);
-        }
+        byte[] shifted = codes.clone();
+        shift(shifted, shifted.length);
         return shifted;
+    }
+
+    /// Between signed and unsigned bytes: 128 more or less is the same in eight bits.
+    private static void shift(byte[] codes, int count) {
+        for (int i = 0; i < count; i++) {
+            codes[i] ^= (byte) 0x80;
+        }
     }
 
     private static Tensor inputScale(TensorSpec spec, float scale, Arena arena) {
@@ -294,15 +300,15 @@ public final class CompressedTensorsLayout implements PackedLayout {
     }
 
     @Override
-    public QuantizedWeight unpack(String linear, Checkpoint checkpoint) {
+    public StoredWeight stored(String linear, Checkpoint checkpoint) {
         CompressedTensorsGroup group = groupOf(linear);
         return switch (group.format()) {
-            case PACKED -> unpackWords(linear, group, checkpoint);
-            case INT -> unpackBytes(linear, group, checkpoint);
+            case PACKED -> words(linear, group, checkpoint);
+            case INT -> bytes(linear, group, checkpoint);
         };
     }
 
-    private static QuantizedWeight unpackWords(String linear, CompressedTensorsGroup group, Checkpoint checkpoint) {
+    private static StoredWeight words(String linear, CompressedTensorsGroup group, Checkpoint checkpoint) {
         int bits = group.bits();
         Tensor packed = PackedTensors.matrix(checkpoint, linear + ".weight_packed", DType.I32, NAME);
         int[] shape = shape(checkpoint, linear);
@@ -321,16 +327,17 @@ public final class CompressedTensorsLayout implements PackedLayout {
         Tensor scales =
                 PackedTensors.scales(checkpoint, linear + ".weight_scale", DType.BF16, Shape.of(outputs, groups));
         String index = linear + ".weight_g_idx";
-        return new QuantizedWeight(
+        return new StoredWeight(
                 new QuantizationScheme(bits, group.groupSize(), group.symmetric(), scales.type(), 0),
                 outputs,
                 inputs,
-                unpackCodes(packed.toInts(), outputs, inputs, bits),
+                (first, count, codes) -> readWords(packed, inputs, bits, first, count, codes),
                 scales.toFloats(),
                 zeros(checkpoint, linear, group, outputs, groups),
                 checkpoint.has(index) || group.actOrder()
                         ? PackedTensors.groupOfColumn(checkpoint, index, inputs, groups)
-                        : null);
+                        : null,
+                ActivationScheme.NONE);
     }
 
     /// Outputs and inputs.
@@ -349,15 +356,12 @@ public final class CompressedTensorsLayout implements PackedLayout {
         return new int[] {(int) outputs, (int) inputs};
     }
 
-    private static byte[] unpackCodes(int[] words, int outputs, int inputs, int bits) {
-        int row = words.length / outputs;
-        byte[] codes = new byte[outputs * inputs];
-        for (int o = 0; o < outputs; o++) {
-            for (int i = 0; i < inputs; i++) {
-                codes[o * inputs + i] = (byte) BitStream.get(words, o * row, 1, i, bits);
-            }
+    private static void readWords(Tensor packed, int inputs, int bits, int first, int count, byte[] codes) {
+        int[] row = new int[(int) packed.shape().size(1)];
+        for (int o = 0; o < count; o++) {
+            packed.copyTo((long) (first + o) * row.length, row.length, row, 0);
+            BitStream.get(row, 0, 1, bits, codes, o * inputs, inputs);
         }
-        return codes;
     }
 
     /// Zeros as unsigned codes, `[outputs, groups]`.
@@ -411,17 +415,21 @@ public final class CompressedTensorsLayout implements PackedLayout {
         return zeros;
     }
 
-    private static QuantizedWeight unpackBytes(String linear, CompressedTensorsGroup group, Checkpoint checkpoint) {
+    private static StoredWeight bytes(String linear, CompressedTensorsGroup group, Checkpoint checkpoint) {
         Tensor weight = PackedTensors.matrix(checkpoint, linear + ".weight", DType.I8, NAME);
         int outputs = PackedTensors.size(checkpoint, weight, 0);
         int inputs = PackedTensors.size(checkpoint, weight, 1);
         PackedTensors.requireAddressable(checkpoint, weight, outputs, inputs);
         Tensor scales = PackedTensors.scales(checkpoint, linear + ".weight_scale", DType.BF16, Shape.of(outputs, 1));
-        return new QuantizedWeight(
+        return new StoredWeight(
                 new QuantizationScheme(group.bits(), group.groupSize(), true, scales.type(), 0),
                 outputs,
                 inputs,
-                shifted(weight.toBytes()),
+                (first, count, codes) -> {
+                    MemorySegment.copy(
+                            weight.data(), ValueLayout.JAVA_BYTE, (long) first * inputs, codes, 0, count * inputs);
+                    shift(codes, count * inputs);
+                },
                 scales.toFloats(),
                 middles(checkpoint, linear + ".weight_zero_point", outputs, 128),
                 null,

@@ -9,8 +9,10 @@ import dev.halftone.core.checkpoint.TensorSpec;
 import dev.halftone.core.tensor.DType;
 import dev.halftone.core.tensor.Shape;
 import dev.halftone.core.tensor.Tensor;
+import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.core.weight.QuantizedWeight;
+import dev.halftone.core.weight.StoredWeight;
 import java.lang.System.Logger.Level;
 import java.lang.foreign.Arena;
 import java.util.Arrays;
@@ -226,7 +228,7 @@ public final class GptqLayout implements PackedLayout {
     }
 
     @Override
-    public QuantizedWeight unpack(String linear, Checkpoint checkpoint) {
+    public StoredWeight stored(String linear, Checkpoint checkpoint) {
         GptqSettings own = settings.of(linear, checkpoint.directory());
         int bits = own.bits();
         Tensor qweight = PackedTensors.matrix(checkpoint, linear + ".qweight", DType.I32, FORMAT);
@@ -252,27 +254,31 @@ public final class GptqLayout implements PackedLayout {
         }
         QuantizationScheme scheme = new QuantizationScheme(
                 bits, groupSize, symmetric, scaleTensor.type(), version().lowestZero());
-        return new QuantizedWeight(
+        return new StoredWeight(
                 scheme,
                 outputs,
                 inputs,
-                unpackCodes(qweight.toInts(), outputs, inputs, bits),
+                (first, count, codes) -> read(qweight, inputs, bits, first, count, codes),
                 PackedTensors.transpose(scaleTensor.toFloats(), groups, outputs),
                 zeros,
-                groupOfColumn(checkpoint, linear, inputs, groups, own.actOrder()));
+                groupOfColumn(checkpoint, linear, inputs, groups, own.actOrder()),
+                ActivationScheme.NONE);
     }
 
-    private static byte[] unpackCodes(int[] words, int outputs, int inputs, int bits) {
-        byte[] codes = new byte[Math.multiplyExact(outputs, inputs)];
-        for (int begin = 0; begin < outputs; begin += TILE) {
-            int end = Math.min(begin + TILE, outputs);
-            for (int i = 0; i < inputs; i++) {
-                for (int o = begin; o < end; o++) {
-                    codes[o * inputs + i] = (byte) BitStream.get(words, o, outputs, i, bits);
-                }
+    /// Outputs are columns of the file: a band of them is copied, then each is followed down.
+    private static void read(Tensor qweight, int inputs, int bits, int first, int count, byte[] codes) {
+        int rows = (int) qweight.shape().size(0);
+        int outputs = (int) qweight.shape().size(1);
+        int[] band = new int[rows * Math.min(TILE, count)];
+        for (int begin = 0; begin < count; begin += TILE) {
+            int width = Math.min(TILE, count - begin);
+            for (int row = 0; row < rows; row++) {
+                qweight.copyTo((long) row * outputs + first + begin, width, band, row * width);
+            }
+            for (int o = 0; o < width; o++) {
+                BitStream.get(band, o, width, bits, codes, (begin + o) * inputs, inputs);
             }
         }
-        return codes;
     }
 
     private static int inputs(Checkpoint checkpoint, Tensor qweight, int bits) {

@@ -4,6 +4,7 @@ import dev.halftone.core.checkpoint.Checkpoint;
 import dev.halftone.core.checkpoint.MalformedCheckpointException;
 import dev.halftone.core.tensor.Tensor;
 import dev.halftone.core.weight.DenseWeight;
+import dev.halftone.core.weight.StoredWeight;
 import dev.halftone.core.weight.Weight;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -87,10 +88,17 @@ public final class LinearWeights {
     ///
     /// @throws MalformedCheckpointException if it is missing or broken
     public Weight weight(String linear) {
-        if (isPacked(linear)) {
-            return layout.unpack(linear, checkpoint);
-        }
-        return dense(checkpoint.tensor(linear + ".weight"));
+        Weight weight = stored(linear);
+        return weight instanceof StoredWeight codes ? codes.unpacked() : weight;
+    }
+
+    /// The same as a [StoredWeight], or a [DenseWeight]: it lives as long as the checkpoint, and its codes are read
+    /// from
+    /// there a few rows at a time.
+    ///
+    /// @throws MalformedCheckpointException if it is missing or broken
+    public Weight stored(String linear) {
+        return isPacked(linear) ? layout.stored(linear, checkpoint) : dense(linear);
     }
 
     /// Whether a linear is there in packed form.
@@ -100,7 +108,8 @@ public final class LinearWeights {
         return layout != null && layout.holds(linear, checkpoint);
     }
 
-    private Weight dense(Tensor tensor) {
+    private Weight dense(String linear) {
+        Tensor tensor = checkpoint.tensor(linear + ".weight");
         if (tensor.shape().rank() != 2 || !tensor.type().isFloating()) {
             throw new MalformedCheckpointException(
                     checkpoint.file(tensor.name()),

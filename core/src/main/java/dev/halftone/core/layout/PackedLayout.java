@@ -8,6 +8,7 @@ import dev.halftone.core.checkpoint.TensorSpec;
 import dev.halftone.core.tensor.Tensor;
 import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.core.weight.QuantizedWeight;
+import dev.halftone.core.weight.StoredWeight;
 import java.lang.foreign.Arena;
 import java.util.Collection;
 import java.util.List;
@@ -51,10 +52,10 @@ public sealed interface PackedLayout permits GptqLayout, AwqGemmLayout, Compress
     /// @throws MalformedCheckpointException if it does, but the configuration or other tensors contradict
     boolean holds(String linear, Checkpoint checkpoint);
 
-    /// Restores what [#pack] stored, or another tool.
+    /// What [#pack] stored, or another tool, with its codes still in the checkpoint's memory.
     ///
     /// @throws MalformedCheckpointException if tensors are missing or do not fit together
-    QuantizedWeight unpack(String linear, Checkpoint checkpoint);
+    StoredWeight stored(String linear, Checkpoint checkpoint);
 
     /// The quantization section of `config.json`.
     ///

@@ -54,7 +54,7 @@ public final class DecoderBlock implements AutoCloseable {
         try {
             for (InputSite site : InputSite.values()) {
                 for (String name : site.linears()) {
-                    block.bind(name, weights.weight(prefix(layer) + name));
+                    block.bind(name, weights.stored(prefix(layer) + name));
                 }
             }
             block.loadNorms();

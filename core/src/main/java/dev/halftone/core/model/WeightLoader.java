@@ -23,7 +23,7 @@ record WeightLoader(LinearWeights weights, Checkpoint checkpoint, Backend backen
 
     /// @param biased whether the model's linear has a bias
     Linear linear(String name, int outputs, int inputs, boolean biased) {
-        return bind(name, weights.weight(name), outputs, inputs, biased);
+        return bind(name, weights.stored(name), outputs, inputs, biased);
     }
 
     /// Binds `weight`, from wherever, in the place of the checkpoint's, with the checkpoint's bias.

@@ -92,12 +92,17 @@ public record Tensor(String name, DType type, Shape shape, MemorySegment data) {
 
     /// All elements of an I32 tensor.
     public int[] toInts() {
+        int[] values = new int[Math.toIntExact(elements())];
+        copyTo(0, values.length, values, 0);
+        return values;
+    }
+
+    /// Copies `count` elements of an I32 tensor from `first` on into `destination` at `offset`.
+    public void copyTo(long first, int count, int[] destination, int offset) {
         if (type != DType.I32) {
             throw new IllegalArgumentException("tensor '" + name + "' is " + type + ", expected I32");
         }
-        int[] values = new int[Math.toIntExact(elements())];
-        MemorySegment.copy(data, LittleEndian.INT, 0, values, 0, values.length);
-        return values;
+        MemorySegment.copy(data, LittleEndian.INT, first * Integer.BYTES, destination, offset, count);
     }
 
     /// All bytes of a one-byte tensor (I8, U8, BOOL).

@@ -1,7 +1,5 @@
 package dev.halftone.core.weight;
 
-import java.util.Objects;
-
 /// A weight as integer codes: the one form in which method, file format and backend meet. It exists for one linear at a
 /// time, so its plain form costs little memory. Arrays are shared, not copied: whoever makes one hands them over.
 ///
@@ -23,29 +21,11 @@ public record QuantizedWeight(
         implements Weight {
 
     public QuantizedWeight {
-        Objects.requireNonNull(activations);
-        int cells = Math.multiplyExact(outputs, scheme.groups(inputs));
-        if (codes.length != Math.multiplyExact(outputs, inputs)
-                || scales.length != cells
-                || zeros.length != cells
-                || groupOfColumn != null && groupOfColumn.length != inputs) {
+        if (codes.length != Math.multiplyExact(outputs, inputs)) {
             throw new IllegalArgumentException("arrays do not fit a " + scheme + " weight [" + outputs + ", " + inputs
-                    + "]: " + codes.length + " codes, " + scales.length + " scales, " + zeros.length + " zeros");
+                    + "]: " + codes.length + " codes");
         }
-        if (activations.kind() != ActivationScheme.Kind.NONE) {
-            requireIntegers(scheme, zeros, groupOfColumn);
-        }
-    }
-
-    private static void requireIntegers(QuantizationScheme scheme, int[] zeros, int[] groupOfColumn) {
-        boolean fits = scheme.groupSize() == QuantizationScheme.PER_CHANNEL && scheme.symmetric();
-        for (int zero : zeros) {
-            fits &= zero == 1 << scheme.bits() - 1;
-        }
-        if (!fits || groupOfColumn != null) {
-            throw new IllegalArgumentException(
-                    "inputs of a " + scheme + " weight, or of one with zeros out of the middle, cannot be rounded");
-        }
+        StoredWeight.require(scheme, outputs, inputs, scales, zeros, groupOfColumn, activations);
     }
 
     /// A weight whose inputs stay in floating point.
@@ -63,6 +43,13 @@ public record QuantizedWeight(
     /// The same weight, sharing its arrays, for inputs rounded as `activations` says.
     public QuantizedWeight withActivations(ActivationScheme activations) {
         return new QuantizedWeight(scheme, outputs, inputs, codes, scales, zeros, groupOfColumn, activations);
+    }
+
+    /// The same weight, sharing its arrays, as what a backend packs from.
+    public StoredWeight stored() {
+        StoredWeight.Codes rows =
+                (first, count, destination) -> System.arraycopy(codes, first * inputs, destination, 0, count * inputs);
+        return new StoredWeight(scheme, outputs, inputs, rows, scales, zeros, groupOfColumn, activations);
     }
 
     public int groups() {

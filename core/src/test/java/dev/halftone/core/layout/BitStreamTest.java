@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
+import java.util.Arrays;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -65,6 +66,15 @@ class BitStreamTest {
         for (int c = 0; c < columns; c++) {
             for (int i = 0; i < count; i++) {
                 assertEquals(values[c][i], BitStream.get(words, c, columns, i, bits));
+            }
+        }
+        byte[] bytes = new byte[count + 2];
+        for (int some : new int[] {count, count - 1, 5, 0}) {
+            Arrays.fill(bytes, (byte) 0x5A);
+            BitStream.get(words, 3, columns, bits, bytes, 1, some);
+            for (int i = 0; i < bytes.length; i++) {
+                boolean written = i > 0 && i <= some;
+                assertEquals(written ? values[3][i - 1] : 0x5A, bytes[i] & 0xFF);
             }
         }
     }

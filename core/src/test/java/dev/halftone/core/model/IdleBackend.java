@@ -24,6 +24,11 @@ final class IdleBackend implements Backend {
         }
 
         @Override
+        public Matrix everyNth(int first, int step) {
+            return new Room(Math.ceilDiv(rows - first, step), columns);
+        }
+
+        @Override
         public void close() {}
     }
 

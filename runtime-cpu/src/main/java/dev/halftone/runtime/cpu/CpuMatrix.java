@@ -87,6 +87,13 @@ final class CpuMatrix implements Matrix {
     }
 
     @Override
+    public CpuMatrix everyNth(int first, int step) {
+        Objects.checkIndex(first, rows);
+        int taken = Math.ceilDiv(rows - first, step);
+        return new CpuMatrix(memory, false, row(first), taken, columns, Math.multiplyExact(stride, step));
+    }
+
+    @Override
     public void close() {
         if (owner) {
             memory.close();

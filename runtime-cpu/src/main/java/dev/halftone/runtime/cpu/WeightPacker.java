@@ -3,7 +3,11 @@ package dev.halftone.runtime.cpu;
 import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.DenseWeight;
 import dev.halftone.core.weight.QuantizedWeight;
+import dev.halftone.core.weight.StoredWeight;
 import dev.halftone.core.weight.Weight;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.nio.ByteOrder;
 import java.util.Arrays;
 
 /// Brings a weight into the order of [PackedWeight].
@@ -14,6 +18,15 @@ final class WeightPacker {
     // Products of two signed bytes, each at most 2^14, whose sum stays below 2^31.
     private static final int MOST_INTEGERS = (1 << 17) - 1;
 
+    /// Outputs whose codes are read at a time.
+    private static final int ROWS = 128;
+
+    private static final VarHandle LONGS = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
+    private static final VarHandle INTS = MethodHandles.byteArrayViewVarHandle(int[].class, ByteOrder.LITTLE_ENDIAN);
+
+    /// The lower half of every byte.
+    private static final long NIBBLES = 0x0F0F_0F0F_0F0F_0F0FL;
+
     private WeightPacker() {}
 
     static PackedWeight pack(Weight weight, float[] bias, int lanes, WorkerPool pool) {
@@ -23,24 +36,27 @@ final class WeightPacker {
         }
         PackedWeight packed = switch (weight) {
             case DenseWeight dense -> packDense(dense, lanes, pool);
-            case QuantizedWeight quantized -> {
-                if (quantized.activations().kind() != ActivationScheme.Kind.NONE) {
-                    if (quantized.inputs() > MOST_INTEGERS) {
-                        throw new IllegalArgumentException(quantized.inputs()
-                                + " products of integers do not fit 32 bits, at most " + MOST_INTEGERS + " do");
-                    }
-                    yield packCodes(quantized, WeightForm.CODES8, lanes, pool);
-                }
-                WeightForm form = quantized.scheme().bits() <= 4 ? WeightForm.CODES4 : WeightForm.CODES8;
-                yield hasExactFactors(quantized, form)
-                        ? packCodes(quantized, form, lanes, pool)
-                        : packFloats(quantized, WeightForm.FLOAT32, lanes, pool);
-            }
+            case QuantizedWeight quantized -> pack(quantized.stored(), lanes, pool);
+            case StoredWeight stored -> pack(stored, lanes, pool);
         };
         if (bias != null) {
             Memory.copyFloats(bias, 0, packed.bias(0), bias.length);
         }
         return packed;
+    }
+
+    private static PackedWeight pack(StoredWeight weight, int lanes, WorkerPool pool) {
+        if (weight.activations().kind() != ActivationScheme.Kind.NONE) {
+            if (weight.inputs() > MOST_INTEGERS) {
+                throw new IllegalArgumentException(
+                        weight.inputs() + " products of integers do not fit 32 bits, at most " + MOST_INTEGERS + " do");
+            }
+            return packCodes(weight, WeightForm.CODES8, lanes, pool);
+        }
+        WeightForm form = weight.scheme().bits() <= 4 ? WeightForm.CODES4 : WeightForm.CODES8;
+        return hasExactFactors(weight, form)
+                ? packCodes(weight, form, lanes, pool)
+                : packFloats(weight.unpacked(), WeightForm.FLOAT32, lanes, pool);
     }
 
     private static PackedWeight packDense(DenseWeight weight, int lanes, WorkerPool pool) {
@@ -87,7 +103,7 @@ final class WeightPacker {
     }
 
     /// A scale so large that a multiple of it overflows, or an absurd zero point, is bound as float32 instead.
-    private static boolean hasExactFactors(QuantizedWeight weight, WeightForm form) {
+    private static boolean hasExactFactors(StoredWeight weight, WeightForm form) {
         float span = form.span();
         for (float scale : weight.scales()) {
             if (!Float.isFinite(scale * span)) {
@@ -102,7 +118,7 @@ final class WeightPacker {
         return true;
     }
 
-    private static PackedWeight packCodes(QuantizedWeight weight, WeightForm form, int lanes, WorkerPool pool) {
+    private static PackedWeight packCodes(StoredWeight weight, WeightForm form, int lanes, WorkerPool pool) {
         int groups = weight.groups();
         int[] places = places(weight, form.fields);
         boolean identity = isIdentity(places, weight.inputs());
@@ -123,15 +139,21 @@ final class WeightPacker {
             }
         }
         pool.split(packed.strips, (worker, from, to) -> {
-            for (int output = from * lanes; output < Math.min(to * lanes, weight.outputs()); output++) {
-                packCells(weight, packed, output);
-                packRow(weight, packed, places, output);
+            int end = Math.min(to * lanes, weight.outputs());
+            byte[] codes = new byte[Math.multiplyExact(Math.min(ROWS, end - from * lanes), weight.inputs())];
+            for (int first = from * lanes; first < end; first += ROWS) {
+                int count = Math.min(ROWS, end - first);
+                weight.codes().read(first, count, codes);
+                for (int row = 0; row < count; row++) {
+                    packCells(weight, packed, first + row);
+                    packRow(codes, row * weight.inputs(), packed, first + row);
+                }
             }
         });
         return packed;
     }
 
-    private static void packCells(QuantizedWeight weight, PackedWeight packed, int output) {
+    private static void packCells(StoredWeight weight, PackedWeight packed, int output) {
         int strip = output / packed.lanes;
         long lane = (long) (output % packed.lanes) * Float.BYTES;
         float span = packed.form.span();
@@ -145,22 +167,36 @@ final class WeightPacker {
         }
     }
 
-    private static void packRow(QuantizedWeight weight, PackedWeight packed, int[] places, int output) {
+    /// @param at of the row's first code
+    private static void packRow(byte[] codes, int at, PackedWeight packed, int output) {
         WeightForm form = packed.form;
-        int row = output * weight.inputs();
         for (int k = 0; k < packed.wordsPerStrip(); k++) {
-            int word = 0;
-            for (int field = 0; field < form.fields; field++) {
-                int column = places[k * form.fields + field];
-                int code = column < 0 ? 0 : weight.codes()[row + column] & 0xFF;
-                word |= Integer.rotateLeft(code, form.shift() + field * form.bits);
-            }
-            Memory.putInt(wordAddress(packed, output, k), word);
+            int word = packed.columns == null
+                    ? neighbours(codes, at + k * form.fields, form)
+                    : scattered(codes, at, packed.columns, k * form.fields, form);
+            Memory.putInt(wordAddress(packed, output, k), Integer.rotateLeft(word, form.shift()));
         }
     }
 
+    /// The codes from `at` on, the first one lowest.
+    private static int neighbours(byte[] codes, int at, WeightForm form) {
+        return form == WeightForm.CODES4
+                ? (int) Long.compress((long) LONGS.get(codes, at), NIBBLES)
+                : (int) INTS.get(codes, at);
+    }
+
+    /// The codes at `places[place]` and so on of the row that begins at `at`, the first one lowest.
+    private static int scattered(byte[] codes, int at, int[] places, int place, WeightForm form) {
+        int word = 0;
+        for (int field = 0; field < form.fields; field++) {
+            int column = places[place + field];
+            word |= (column < 0 ? 0 : codes[at + column] & 0xFF) << field * form.bits;
+        }
+        return word;
+    }
+
     /// Columns group by group, each group in ascending order and padded with -1 to the same multiple of `fields`.
-    private static int[] places(QuantizedWeight weight, int fields) {
+    private static int[] places(StoredWeight weight, int fields) {
         int groups = weight.groups();
         int[] sizes = new int[groups];
         for (int i = 0; i < weight.inputs(); i++) {

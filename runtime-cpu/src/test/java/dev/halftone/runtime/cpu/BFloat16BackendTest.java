@@ -5,6 +5,7 @@ import dev.halftone.core.compute.BackendContract;
 import dev.halftone.core.tensor.DType;
 import dev.halftone.core.weight.DenseWeight;
 import dev.halftone.core.weight.QuantizedWeight;
+import dev.halftone.core.weight.StoredWeight;
 import dev.halftone.core.weight.Weight;
 
 class BFloat16BackendTest extends BackendContract {
@@ -19,6 +20,7 @@ class BFloat16BackendTest extends BackendContract {
                 && switch (weight) {
                     case DenseWeight dense -> dense.tensor().type() == DType.BF16;
                     case QuantizedWeight codes -> true;
+                    case StoredWeight codes -> true;
                 };
     }
 }
