@@ -169,6 +169,7 @@ final class CalibrationSamples implements AutoCloseable {
     /// @param afterBatch run after each of the [#batches]
     void advance(DecoderBlock block, InputSite site, InputStatistics statistics, FloatTwin twin, Runnable afterBatch) {
         int width = site.width(config);
+        TokenSample sample = TokenSample.of(width, facts);
         for (int first = 0; first < facts.samples(); first += windowsAtOnce) {
             int windows = Math.min(windowsAtOnce, facts.samples() - first);
             int firstRow = first * facts.length();
@@ -192,7 +193,7 @@ final class CalibrationSamples implements AutoCloseable {
                 }
             }
             if (statistics != null) {
-                show(statistics, site, output, firstRow, twin);
+                show(statistics, site, sample, sample.of(output, first / windowsAtOnce), firstRow, rows, twin);
             }
             backend.copy(output, input);
             afterBatch.run();
@@ -213,20 +214,32 @@ final class CalibrationSamples implements AutoCloseable {
     /// @param twin as in [#advance]
     void showRounded(RoundedInputs rounding, InputSite site, InputStatistics statistics, FloatTwin twin) {
         int width = site.width(config);
+        TokenSample sample = TokenSample.of(width, facts);
         for (int first = 0; first < facts.samples(); first += windowsAtOnce) {
             int firstRow = first * facts.length();
             int rows = Math.min(windowsAtOnce, facts.samples() - first) * facts.length();
-            Matrix rounded = next.view(0, rows, 0, width);
-            rounding.round(inputs.view(firstRow, rows, 0, width), rounded);
-            show(statistics, site, rounded, firstRow, twin);
+            Matrix input = sample.of(inputs.view(firstRow, rows, 0, width), first / windowsAtOnce);
+            Matrix rounded = next.view(0, input.rows(), 0, width);
+            rounding.round(input, rounded);
+            show(statistics, site, sample, rounded, firstRow, rows, twin);
         }
     }
 
-    private void show(InputStatistics statistics, InputSite site, Matrix input, int firstRow, FloatTwin twin) {
+    /// @param input of those tokens that count among the `rows` that begin at `firstRow`
+    private void show(
+            InputStatistics statistics,
+            InputSite site,
+            TokenSample sample,
+            Matrix input,
+            int firstRow,
+            int rows,
+            FloatTwin twin) {
         if (twin == null) {
             statistics.add(input);
         } else {
-            twin.show(site, input, hidden.rows(firstRow, input.rows()), firstRow, statistics);
+            int batch = firstRow / rowsAtOnce();
+            Matrix states = sample.of(hidden.rows(firstRow, rows), batch);
+            twin.show(site, input, states, firstRow, rows, floats -> sample.of(floats, batch), statistics);
         }
     }
 

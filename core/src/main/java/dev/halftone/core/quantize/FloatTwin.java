@@ -9,6 +9,7 @@ import dev.halftone.core.model.InputSite;
 import dev.halftone.core.model.LlamaConfig;
 import dev.halftone.core.tensor.Tensor;
 import java.util.function.Consumer;
+import java.util.function.UnaryOperator;
 
 /// The calibration windows on their way through the float model, in step with those in the quantized one. So a method
 /// can aim at what the float model puts out, instead of repeating the errors that were made before.
@@ -61,19 +62,28 @@ final class FloatTwin implements AutoCloseable {
     /// inputs, or if the statistics want them, what the linear should put out so that the hidden states become the
     /// float model's.
     ///
-    /// @param input    `[n, width]`
-    /// @param states   `[n, hidden]`, the quantized model's hidden states, to which that linear adds
-    /// @param firstRow of these tokens among all
-    void show(InputSite site, Matrix input, Matrix states, int firstRow, InputStatistics statistics) {
-        Matrix floats = samples.compute(block, site, firstRow, input.rows());
+    /// @param input    `[n, width]`, of the tokens that count
+    /// @param states   `[n, hidden]`, the quantized model's hidden states of the same, to which that linear adds
+    /// @param firstRow of the batch among all tokens
+    /// @param rows     of the batch
+    /// @param counting takes those tokens of a batch that count
+    void show(
+            InputSite site,
+            Matrix input,
+            Matrix states,
+            int firstRow,
+            int rows,
+            UnaryOperator<Matrix> counting,
+            InputStatistics statistics) {
+        Matrix floats = samples.compute(block, site, firstRow, rows);
         if (!statistics.wantsOutputs()) {
-            statistics.add(input, floats);
+            statistics.add(input, counting.apply(floats));
         }
         if (site.addsToStates()) {
             samples.add(block, site, floats, firstRow);
         }
         if (statistics.wantsOutputs()) {
-            addMeant(statistics, site, input, states, samples.hidden(firstRow, input.rows()));
+            addMeant(statistics, site, input, states, counting.apply(samples.hidden(firstRow, rows)));
         }
         afterBatch.accept(site);
     }

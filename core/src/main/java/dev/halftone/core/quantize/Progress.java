@@ -106,7 +106,7 @@ final class Progress {
     private double advancing(InputSite site) {
         double tokens = plan.calibration().tokens();
         double width = site.width(plan.config());
-        double moments = tokens * width * width;
+        double moments = TokenSample.of((int) width, plan.calibration()).of(tokens) * width * width;
         return moments
                 + switch (site) {
                     case ATTENTION_INPUT -> 0;

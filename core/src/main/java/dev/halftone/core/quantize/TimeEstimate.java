@@ -215,14 +215,15 @@ public record TimeEstimate(double forward, double moments, double codes, double 
                         : FoldSearch.probed(plan.calibration()).tokens() / tokens;
                 forward *= 1 + (twin ? 1 : 0) + looks;
                 for (InputSite site : InputSite.values()) {
-                    double width = site.width(plan.config());
-                    double square = layers * tokens * width * width;
-                    moments += square * ((plan.recipe().quantizer().needsMoments() ? 1 : 0) + looks);
+                    int width = site.width(plan.config());
+                    double counting = TokenSample.of(width, plan.calibration()).of(tokens);
+                    double shown = plan.recipe().quantizer().needsMoments() ? counting : 0;
+                    moments += (double) layers * width * width * (shown + tokens * looks);
                     if (twin) {
                         // Float inputs, or what is meant, times these inputs have no symmetry.
                         double others =
                                 plan.recipe().meansOutputs(site) ? plan.config().hidden() : width;
-                        forward += 2 * layers * tokens * width * others;
+                        forward += 2 * layers * counting * width * others;
                     }
                 }
             }

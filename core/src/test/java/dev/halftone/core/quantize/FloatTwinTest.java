@@ -102,14 +102,19 @@ class FloatTwinTest {
     }
 
     private DriftProbe run(int bits, List<BlockTransform> transforms) throws IOException {
+        return run(bits, transforms, 6);
+    }
+
+    private DriftProbe run(int bits, List<BlockTransform> transforms, int windows) throws IOException {
         Path source = folder.resolve("model-" + bits + "-" + transforms.size());
         SyntheticCheckpoint.write(source, SyntheticCheckpoint.tinyConfig(), DType.F32, 3);
         DriftProbe probe = new DriftProbe();
         QuantizationScheme scheme = QuantizationScheme.gptq(bits, 32, false);
         Recipe recipe = new Recipe(transforms, probe, scheme, GptqLayout.v1(scheme));
-        int[] tokens = IntStream.range(0, 96).map(i -> (i * 31 + i / 7) % 96).toArray();
+        int[] tokens =
+                IntStream.range(0, 16 * windows).map(i -> (i * 31 + i / 7) % 96).toArray();
         Path target = folder.resolve("out-" + bits + transforms.size());
-        new QuantizationRun(source, target, recipe, Calibration.of("text", tokens, 6, 16), backend)
+        new QuantizationRun(source, target, recipe, Calibration.of("text", tokens, windows, 16), backend)
                 .run(new QuantizationListener() {});
         return probe;
     }
@@ -131,6 +136,18 @@ class FloatTwinTest {
             assertTrue(share > 5 * fine.shares.get(later), later + " " + share);
             assertTrue(share > 1e-3, later + " " + share);
         }
+    }
+
+    /// Were other tokens of the float model taken than of the quantized one, the shares would be near 1.
+    @Test
+    void comparesTheSameTokensWhereNotAllCount() throws IOException {
+        DriftProbe probe = run(8, List.of(), 300);
+
+        probe.shares.forEach((linear, share) -> {
+            boolean adds = linear.endsWith("o_proj") || linear.endsWith("down_proj");
+            assertTrue(share < (adds ? 0.1 : 0.05), linear + " drifts by " + share);
+        });
+        assertEquals(0, probe.shares.get("model.layers.0.self_attn.q_proj"), 1e-5);
     }
 
     /// Divides every site by random numbers.
