@@ -19,8 +19,12 @@ import dev.halftone.core.weight.Weight;
 final class GptqSolver {
     /// Most columns between two products: the block of `U` and one row stay in the first caches.
     private static final int BLOCK = 128;
-    /// Rows that are copied at a time where the whole weight passes by.
-    private static final int ROWS = 256;
+
+    /// Rows that are rounded side by side.
+    private static final int TILE = RoundingColumn.ROWS;
+
+    /// Rows that are copied at a time where the whole weight passes by: whole tiles.
+    private static final int ROWS = 4 * TILE;
 
     private final Weight weight;
     private final QuantizationScheme scheme;
@@ -145,12 +149,29 @@ final class GptqSolver {
             int firstRow = first;
             int count = Math.min(ROWS, outputs - first);
             backend.copyOut(live.view(first, count, from, groupLength), part, 0);
-            backend.forRanges(count, (a, b) -> {
+            backend.forRanges(Math.ceilDiv(count, TILE), (a, b) -> {
+                float[] columns = new float[groupLength * TILE];
+                AffineGrid[] chosen = new AffineGrid[TILE];
                 GridSearch.Scratch scratch = new GridSearch.Scratch(groupLength);
-                for (int r = a; r < b; r++) {
-                    grids[(firstRow + r) * groups + group] = grid(search, part, r * groupLength, scratch);
+                for (int tile = a; tile < b; tile++) {
+                    int row = tile * TILE;
+                    int rows = Math.min(TILE, count - row);
+                    turn(part, row, rows, groupLength, columns);
+                    grids(search, columns, 0, rows, chosen, scratch);
+                    for (int r = 0; r < rows; r++) {
+                        grids[(firstRow + row + r) * groups + group] = chosen[r];
+                    }
                 }
             });
+        }
+    }
+
+    /// Rows `[first, first + rows)` of `values` `[.., count]` as columns `[count][TILE]`, the rest of each zero.
+    private static void turn(float[] values, int first, int rows, int count, float[] columns) {
+        for (int i = 0; i < count; i++) {
+            for (int r = 0; r < TILE; r++) {
+                columns[i * TILE + r] = r < rows ? values[(first + r) * count + i] : 0;
+            }
         }
     }
 
@@ -176,10 +197,20 @@ final class GptqSolver {
         return divisor;
     }
 
-    private AffineGrid grid(GridSearch search, float[] values, int offset, GridSearch.Scratch scratch) {
-        return search == null
-                ? RoundToNearest.range(values, offset, groupLength, scheme)
-                : search.choose(values, offset, scratch);
+    /// Chooses the grids of a group, whose columns stand in `columns` from `offset` on.
+    private void grids(
+            GridSearch search, float[] columns, int offset, int rows, AffineGrid[] chosen, GridSearch.Scratch scratch) {
+        if (search != null) {
+            search.choose(columns, offset, rows, chosen, scratch);
+            return;
+        }
+        float[] row = new float[groupLength];
+        for (int r = 0; r < rows; r++) {
+            for (int i = 0; i < groupLength; i++) {
+                row[i] = columns[offset + i * TILE + r];
+            }
+            chosen[r] = RoundToNearest.range(row, 0, groupLength, scheme);
+        }
     }
 
     /// Rounds the columns of `block` `[outputs, count]`, the live weights of steps `from ...`, and replaces each by its
@@ -187,40 +218,77 @@ final class GptqSolver {
     private void roundBlock(float[] block, int from, int count, boolean measure) {
         float[] upper = new float[count * count];
         backend.copyOut(factor.upper().view(from, count, from, count), upper, 0);
-        int[] order = factor.order();
         GridSearch[] searches = new GridSearch[measure ? count / groupLength : 0];
         for (int group = 0; group < searches.length; group++) {
             searches[group] = search(from + group * groupLength);
         }
-        backend.forRanges(outputs, (a, b) -> {
+        backend.forRanges(Math.ceilDiv(outputs, TILE), (a, b) -> {
+            float[] columns = new float[count * TILE];
             GridSearch.Scratch scratch = new GridSearch.Scratch(measure ? groupLength : 0);
-            for (int row = a; row < b; row++) {
-                int start = row * count;
-                double error = 0;
+            for (int tile = a; tile < b; tile++) {
+                int first = tile * TILE;
+                int rows = Math.min(TILE, outputs - first);
+                turn(block, first, rows, count, columns);
+                roundTile(columns, first, rows, upper, from, count, searches, scratch);
                 for (int i = 0; i < count; i++) {
-                    int column = order[from + i];
-                    int cell = row * groups + column / groupLength;
-                    if (measure && i % groupLength == 0) {
-                        grids[cell] = grid(searches[i / groupLength], block, start + i, scratch);
+                    for (int r = 0; r < rows; r++) {
+                        block[(first + r) * count + i] = columns[i * TILE + r];
                     }
-                    AffineGrid grid = grids[cell];
-                    float value = block[start + i];
-                    int code = grid.code(value);
-                    codes[row * inputs + column] = (byte) code;
-                    float scaled = (value - grid.restore(code)) / upper[i * count + i];
-                    block[start + i] = scaled;
-                    error += (double) scaled * scaled;
-                    subtractMultiple(scaled, upper, i * count + i + 1, block, start + i + 1, count - i - 1);
                 }
-                errors[row] += error;
             }
         });
     }
 
-    /// A loop of its own, so that the compiler turns it into vector instructions.
-    private static void subtractMultiple(float factor, float[] x, int xOffset, float[] y, int yOffset, int count) {
+    /// As [#roundBlock] for rows `[first, first + rows)`, whose columns are `[count][TILE]`: every row goes its own
+    /// way,
+    /// but all of them at the same pace.
+    private void roundTile(
+            float[] columns,
+            int first,
+            int rows,
+            float[] upper,
+            int from,
+            int count,
+            GridSearch[] searches,
+            GridSearch.Scratch scratch) {
+        int[] order = factor.order();
+        AffineGrid[] chosen = new AffineGrid[TILE];
+        RoundingColumn rounding = new RoundingColumn();
+        float[] column = new float[TILE];
+        double[] error = new double[TILE];
+        int lastGroup = -1;
         for (int i = 0; i < count; i++) {
-            y[yOffset + i] -= factor * x[xOffset + i];
+            int input = order[from + i];
+            int group = input / groupLength;
+            if (searches.length > 0 && i % groupLength == 0) {
+                grids(searches[i / groupLength], columns, i * TILE, rows, chosen, scratch);
+                for (int r = 0; r < rows; r++) {
+                    grids[(first + r) * groups + group] = chosen[r];
+                }
+                lastGroup = -1;
+            }
+            if (group != lastGroup) {
+                lastGroup = group;
+                for (int r = 0; r < rows; r++) {
+                    chosen[r] = grids[(first + r) * groups + group];
+                }
+                rounding.take(chosen, rows);
+            }
+            rounding.codes(columns, i * TILE, column);
+            float diagonal = upper[i * count + i];
+            for (int r = 0; r < rows; r++) {
+                codes[(first + r) * inputs + input] = (byte) ((int) column[r] + chosen[r].zero());
+                float scaled = (columns[i * TILE + r] - rounding.restored(column[r], r)) / diagonal;
+                column[r] = scaled;
+                columns[i * TILE + r] = scaled;
+                error[r] += (double) scaled * scaled;
+            }
+            for (int j = i + 1; j < count; j++) {
+                RoundingColumn.addMultiple(-upper[i * count + j], column, columns, j * TILE);
+            }
+        }
+        for (int r = 0; r < rows; r++) {
+            errors[first + r] += error[r];
         }
     }
 

@@ -22,6 +22,9 @@ final class GridSearch {
 
     private static final float[] ASYMMETRIC = {1f, .65f, .72f, .79f, .85f, .9f, .95f, 1.05f};
 
+    /// Rows that are looked at side by side.
+    static final int ROWS = RoundingColumn.ROWS;
+
     private final QuantizationScheme scheme;
     private final int length;
     private final int square;
@@ -63,37 +66,58 @@ final class GridSearch {
 
     /// Working memory of one thread.
     static final class Scratch {
-        private final float[] errors;
-        private final float[] weighted;
+        private final float[] row;
+        private final float[] weighted; // [square][ROWS]
+        private final float[] error = new float[ROWS];
+        private final AffineGrid[] ranges = new AffineGrid[ROWS];
+        private final AffineGrid[] candidates = new AffineGrid[ROWS];
+        private final RoundingColumn rounding = new RoundingColumn();
+        private final double[] cost = new double[ROWS];
+        private final double[] least = new double[ROWS];
 
+        /// For groups of `length` columns.
         Scratch(int length) {
-            errors = new float[length];
-            weighted = new float[length];
+            row = new float[length];
+            weighted = new float[length * ROWS];
         }
     }
 
-    /// The best grid for `values[offset .. offset + length)`.
+    /// The best grids for the columns of a group of up to [#ROWS] rows at once: what a row costs is a long sum of short
+    /// products, so they are computed for all rows side by side.
     ///
+    /// @param columns `[length][ROWS]` from `offset` on
+    /// @param rows    that count
+    /// @param best    receives their grids
     /// @throws ArithmeticException if a value is not finite
-    AffineGrid choose(float[] values, int offset, Scratch scratch) {
-        AffineGrid range = RoundToNearest.range(values, offset, length, scheme);
-        // The side of a symmetric grid that has one code more is that of the extreme.
-        float sign = scheme.symmetric() && RoundToNearest.extreme(values, offset, length) > 0 ? -1 : 1;
-        AffineGrid best = range;
-        double least = Double.POSITIVE_INFINITY;
+    void choose(float[] columns, int offset, int rows, AffineGrid[] best, Scratch scratch) {
+        AffineGrid[] ranges = scratch.ranges;
+        float[] sign = new float[rows];
+        for (int r = 0; r < rows; r++) {
+            for (int i = 0; i < length; i++) {
+                scratch.row[i] = columns[offset + i * ROWS + r];
+            }
+            ranges[r] = RoundToNearest.range(scratch.row, 0, length, scheme);
+            // The side of a symmetric grid that has one code more is that of the extreme.
+            sign[r] = scheme.symmetric() && RoundToNearest.extreme(scratch.row, 0, length) > 0 ? -1 : 1;
+            best[r] = ranges[r];
+        }
+        Arrays.fill(scratch.least, 0, rows, Double.POSITIVE_INFINITY);
         for (float share : scheme.symmetric() ? SYMMETRIC : ASYMMETRIC) {
-            float scale = AffineGrid.storable(sign * share * range.scale(), scheme);
             // Rounding the end of the range to a code may leave it on either side.
             for (int step = 0; step < (scheme.symmetric() ? 1 : 2); step++) {
-                AffineGrid grid = candidate(range, scale, step);
-                double cost = cost(values, offset, grid, scratch);
-                if (cost < least) {
-                    least = cost;
-                    best = grid;
+                for (int r = 0; r < rows; r++) {
+                    float scale = AffineGrid.storable(sign[r] * share * ranges[r].scale(), scheme);
+                    scratch.candidates[r] = candidate(ranges[r], scale, step);
+                }
+                price(columns, offset, rows, scratch);
+                for (int r = 0; r < rows; r++) {
+                    if (scratch.cost[r] < scratch.least[r]) {
+                        scratch.least[r] = scratch.cost[r];
+                        best[r] = scratch.candidates[r];
+                    }
                 }
             }
         }
-        return best;
     }
 
     /// A grid of step `scale`; asymmetric ones keep the share of codes below zero, or take one more.
@@ -104,29 +128,30 @@ final class GridSearch {
         return new AffineGrid(scale, zero, range.maximum());
     }
 
-    private double cost(float[] values, int offset, AffineGrid grid, Scratch scratch) {
-        float[] errors = scratch.errors;
+    /// What the candidates cost.
+    private void price(float[] columns, int offset, int rows, Scratch scratch) {
         float[] weighted = scratch.weighted;
-        for (int i = 0; i < length; i++) {
-            float value = values[offset + i];
-            errors[i] = value - grid.restore(grid.code(value));
+        float[] error = scratch.error;
+        RoundingColumn rounding = scratch.rounding;
+        rounding.take(scratch.candidates, rows);
+        Arrays.fill(scratch.cost, 0);
+        for (int first = 0; first < length; first += square) {
+            Arrays.fill(weighted, 0, square * ROWS, 0);
+            for (int i = 0; i < square; i++) {
+                rounding.errors(columns, offset + (first + i) * ROWS, error);
+                for (int j = i; j < square; j++) {
+                    RoundingColumn.addMultiple(inverse[(first + i) * square + j], error, weighted, j * ROWS);
+                }
+                // Later columns add nothing to this one.
+                addSquares(weighted, i * ROWS, scratch.cost);
+            }
         }
-        Arrays.fill(weighted, 0, length, 0);
-        for (int i = 0; i < length; i++) {
-            int column = i % square;
-            addMultiple(errors[i], inverse, i * square + column, weighted, i, square - column);
-        }
-        double cost = 0;
-        for (int i = 0; i < length; i++) {
-            cost += (double) weighted[i] * weighted[i];
-        }
-        return cost;
     }
 
     /// A loop of its own, so that the compiler turns it into vector instructions.
-    private static void addMultiple(float factor, float[] x, int xOffset, float[] y, int yOffset, int count) {
-        for (int i = 0; i < count; i++) {
-            y[yOffset + i] += factor * x[xOffset + i];
+    private static void addSquares(float[] x, int offset, double[] sums) {
+        for (int r = 0; r < ROWS; r++) {
+            sums[r] += (double) x[offset + r] * x[offset + r];
         }
     }
 }

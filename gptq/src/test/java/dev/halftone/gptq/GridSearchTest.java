@@ -34,6 +34,20 @@ class GridSearchTest {
         return sum;
     }
 
+    /// Of a group of these values, the last of several rows that have nothing to do with each other.
+    private static AffineGrid choose(GridSearch search, float[] values) {
+        int rows = 3;
+        float[] columns = new float[5 + values.length * GridSearch.ROWS];
+        for (int i = 0; i < values.length; i++) {
+            for (int r = 0; r < rows; r++) {
+                columns[5 + i * GridSearch.ROWS + r] = r == rows - 1 ? values[i] : (r + 1) * (i % 7 - 3);
+            }
+        }
+        AffineGrid[] chosen = new AffineGrid[rows];
+        search.choose(columns, 5, rows, chosen, new GridSearch.Scratch(values.length));
+        return chosen[rows - 1];
+    }
+
     @Test
     void keepsARangeThatLosesNothing() {
         QuantizationScheme scheme = QuantizationScheme.gptq(4, 16, false);
@@ -42,7 +56,7 @@ class GridSearchTest {
             values[i] = 0.25f * (i - 7);
         }
         GridSearch search = new GridSearch(identity(16, 1), 16, 16, scheme);
-        assertEquals(RoundToNearest.range(values, 0, 16, scheme), search.choose(values, 0, new GridSearch.Scratch(16)));
+        assertEquals(RoundToNearest.range(values, 0, 16, scheme), choose(search, values));
     }
 
     @Test
@@ -61,7 +75,7 @@ class GridSearchTest {
         values[5] = 0.6f;
         AffineGrid range = RoundToNearest.range(values, 0, 32, scheme);
 
-        AffineGrid chosen = new GridSearch(upper, 32, 32, scheme).choose(values, 0, new GridSearch.Scratch(32));
+        AffineGrid chosen = choose(new GridSearch(upper, 32, 32, scheme), values);
 
         assertTrue(Math.abs(chosen.scale()) < 0.8f * range.scale(), chosen + " " + range);
         assertTrue(squaredError(values, chosen, importance) < 0.6 * squaredError(values, range, importance));
@@ -85,7 +99,7 @@ class GridSearchTest {
         }
         GridSearch search = new GridSearch(upper.clone(), length, length, scheme);
         AffineGrid range = RoundToNearest.range(values, 0, length, scheme);
-        AffineGrid chosen = search.choose(values, 0, new GridSearch.Scratch(length));
+        AffineGrid chosen = choose(search, values);
 
         double cost = cost(values, chosen, upper);
         assertTrue(cost <= cost(values, range, upper) * (1 + 1e-6));
