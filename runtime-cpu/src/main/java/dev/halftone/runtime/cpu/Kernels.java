@@ -134,7 +134,7 @@ interface Kernels {
     /// `destination = x * factor`.
     void scale(long x, float factor, long destination, int count);
 
-    /// `x = exp(x - max(x))` in place.
+    /// `x = exp(x - max(x))` in place; where that is below the normal numbers, something as small.
     ///
     /// @param scratch room for one vector
     /// @return the sum of the results

@@ -104,19 +104,31 @@ final class RowKernel {
         }
     }
 
-    static float exponentials(long x, int count, long scratch) {
+    private static float maximum(long x, int count) {
         int whole = count - count % COUNT;
-        FloatVector maxima = broadcast(FLOATS, Float.NEGATIVE_INFINITY);
-        for (int i = 0; i < whole; i += COUNT) {
-            maxima = maxima.max(fromMemorySegment(FLOATS, ALL, at(place(x, i)), ORDER));
+        FloatVector even = broadcast(FLOATS, Float.NEGATIVE_INFINITY);
+        FloatVector odd = even;
+        int i = 0;
+        for (; i + 2 * COUNT <= whole; i += 2 * COUNT) {
+            even = even.max(fromMemorySegment(FLOATS, ALL, at(place(x, i)), ORDER));
+            odd = odd.max(fromMemorySegment(FLOATS, ALL, at(place(x, i + COUNT)), ORDER));
         }
-        float maximum = maxima.reduceLanes(VectorOperators.MAX);
-        for (int i = whole; i < count; i++) {
+        if (i < whole) {
+            even = even.max(fromMemorySegment(FLOATS, ALL, at(place(x, i)), ORDER));
+        }
+        float maximum = even.max(odd).reduceLanes(VectorOperators.MAX);
+        for (i = whole; i < count; i++) {
             maximum = Math.max(maximum, getFloat(place(x, i)));
         }
+        return maximum;
+    }
+
+    static float exponentials(long x, int count, long scratch) {
+        int whole = count - count % COUNT;
+        float maximum = maximum(x, count);
         FloatVector sums = FloatVector.zero(FLOATS);
         for (int i = 0; i < whole; i += COUNT) {
-            FloatVector e = Exponential.of(
+            FloatVector e = Exponential.ofNegative(
                     fromMemorySegment(FLOATS, ALL, at(place(x, i)), ORDER).sub(maximum));
             e.intoMemorySegment(ALL, at(place(x, i)), ORDER);
             sums = sums.add(e);
