@@ -795,6 +795,28 @@ public abstract class BackendContract {
         }
     }
 
+    /// So long that a backend may cut it into parts; all of it, or the last 1,500 positions.
+    @ParameterizedTest
+    @CsvSource({"2147483647, F32", "2147483647, F16", "1500, F32"})
+    void attendsToALongContext(int window, DType numbers) {
+        AttentionShape shape = new AttentionShape(4, 2, 6, 0.4f, window);
+        try (AttentionPair pair = new AttentionPair(shape, numbers, 3, 2200, new Random(33))) {
+            pair.step(new Batch().add(0, 0, 1020).add(1, 0, 3));
+            for (int position = 1020; position < 1027; position++) {
+                pair.step(Batch.single(position, 1));
+            }
+            pair.step(Batch.single(1027, 1100));
+            pair.step(new Batch().add(1, 3, 1).add(0, 2127, 1).add(2, 0, 1));
+            pair.step(new Batch().add(0, 2128, 1).add(2, 1, 40).add(1, 4, 1));
+            // A score far above all others, in a part of its own.
+            float[] queries = random(new Random(34), shape.queryColumns());
+            for (int i = 0; i < queries.length; i++) {
+                queries[i] *= 50;
+            }
+            pair.step(Batch.single(2129, 1), queries);
+        }
+    }
+
     @Test
     void attendsWithScoresThatOverflowAPlainExponential() {
         AttentionShape shape = new AttentionShape(2, 1, 16, 1f, Integer.MAX_VALUE);

@@ -134,11 +134,15 @@ interface Kernels {
     /// `destination = x * factor`.
     void scale(long x, float factor, long destination, int count);
 
-    /// `x = exp(x - max(x))` in place; where that is below the normal numbers, something as small.
+    /// `max(x)`, of at least one number.
+    float maximum(long x, int count);
+
+    /// `x = exp(x - maximum)` in place; where that is below the normal numbers, something as small.
     ///
+    /// @param maximum of `x`
     /// @param scratch room for one vector
     /// @return the sum of the results
-    float exponentials(long x, int count, long scratch);
+    float exponentials(long x, int count, float maximum, long scratch);
 
     /// Reads `vectors` vectors and does no more with them than it takes to be believed.
     ///

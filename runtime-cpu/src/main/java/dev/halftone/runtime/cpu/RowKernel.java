@@ -104,7 +104,7 @@ final class RowKernel {
         }
     }
 
-    private static float maximum(long x, int count) {
+    static float maximum(long x, int count) {
         int whole = count - count % COUNT;
         FloatVector even = broadcast(FLOATS, Float.NEGATIVE_INFINITY);
         FloatVector odd = even;
@@ -123,9 +123,8 @@ final class RowKernel {
         return maximum;
     }
 
-    static float exponentials(long x, int count, long scratch) {
+    static float exponentials(long x, int count, float maximum, long scratch) {
         int whole = count - count % COUNT;
-        float maximum = maximum(x, count);
         FloatVector sums = FloatVector.zero(FLOATS);
         for (int i = 0; i < whole; i += COUNT) {
             FloatVector e = Exponential.ofNegative(

@@ -133,14 +133,14 @@ class DeterminismTest {
 
     @Test
     void attention() {
-        AttentionShape shape = new AttentionShape(6, 2, 24, 0.2f, 30);
+        AttentionShape shape = new AttentionShape(6, 2, 24, 0.2f, 1900);
         assertSameForAllThreads(backend -> {
-            Batch batch = new Batch().add(0, 0, 70).add(1, 0, 1).add(2, 0, 33);
-            try (KvCache cache = backend.allocateCache(1, 3, 80, shape, DType.F32);
-                    Matrix q = Samples.matrix(backend, 104, shape.queryColumns(), 4);
-                    Matrix k = Samples.matrix(backend, 104, shape.kvColumns(), 5);
-                    Matrix v = Samples.matrix(backend, 104, shape.kvColumns(), 6);
-                    Matrix out = backend.allocate(104, shape.queryColumns())) {
+            Batch batch = new Batch().add(0, 0, 70).add(1, 0, 1).add(2, 0, 33).add(3, 2100, 1);
+            try (KvCache cache = backend.allocateCache(1, 4, 2200, shape, DType.F32);
+                    Matrix q = Samples.matrix(backend, 105, shape.queryColumns(), 4);
+                    Matrix k = Samples.matrix(backend, 105, shape.kvColumns(), 5);
+                    Matrix v = Samples.matrix(backend, 105, shape.kvColumns(), 6);
+                    Matrix out = backend.allocate(105, shape.queryColumns())) {
                 backend.attention(q, k, v, shape, batch, cache, 0, out);
                 return Samples.values(backend, out);
             }
