@@ -29,6 +29,7 @@ public interface Backend extends AutoCloseable {
 
     /// Repacks `weight` for this backend's kernels. A weight whose [ActivationScheme] says so rounds every row of its
     /// inputs on the way in; the integers are summed exactly, in 32 bits, and scaled at the end.
+    /// Nothing of `weight` is kept.
     ///
     /// @param bias `[outputs]`, or null for none
     Linear bind(Weight weight, float[] bias);

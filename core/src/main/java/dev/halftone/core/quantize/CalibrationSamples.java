@@ -237,9 +237,7 @@ final class CalibrationSamples implements AutoCloseable {
         if (twin == null) {
             statistics.add(input);
         } else {
-            int batch = firstRow / rowsAtOnce();
-            Matrix states = sample.of(hidden.rows(firstRow, rows), batch);
-            twin.show(site, input, states, firstRow, rows, floats -> sample.of(floats, batch), statistics);
+            twin.show(site, sample, input, hidden.rows(firstRow, rows), firstRow, statistics);
         }
     }
 

@@ -9,7 +9,6 @@ import dev.halftone.core.model.InputSite;
 import dev.halftone.core.model.LlamaConfig;
 import dev.halftone.core.tensor.Tensor;
 import java.util.function.Consumer;
-import java.util.function.UnaryOperator;
 
 /// The calibration windows on their way through the float model, in step with those in the quantized one. So a method
 /// can aim at what the float model puts out, instead of repeating the errors that were made before.
@@ -62,28 +61,24 @@ final class FloatTwin implements AutoCloseable {
     /// inputs, or if the statistics want them, what the linear should put out so that the hidden states become the
     /// float model's.
     ///
-    /// @param input    `[n, width]`, of the tokens that count
-    /// @param states   `[n, hidden]`, the quantized model's hidden states of the same, to which that linear adds
+    /// @param input    `[n, width]`, of the tokens of a batch that count
+    /// @param states   `[rows, hidden]`, the quantized model's hidden states of the whole batch, to which that
+    ///                 linear adds
     /// @param firstRow of the batch among all tokens
-    /// @param rows     of the batch
-    /// @param counting takes those tokens of a batch that count
     void show(
-            InputSite site,
-            Matrix input,
-            Matrix states,
-            int firstRow,
-            int rows,
-            UnaryOperator<Matrix> counting,
-            InputStatistics statistics) {
+            InputSite site, TokenSample sample, Matrix input, Matrix states, int firstRow, InputStatistics statistics) {
+        int rows = states.rows();
+        int batch = firstRow / samples.rowsAtOnce();
         Matrix floats = samples.compute(block, site, firstRow, rows);
         if (!statistics.wantsOutputs()) {
-            statistics.add(input, counting.apply(floats));
+            statistics.add(input, sample.of(floats, batch));
         }
         if (site.addsToStates()) {
             samples.add(block, site, floats, firstRow);
         }
         if (statistics.wantsOutputs()) {
-            addMeant(statistics, site, input, states, counting.apply(samples.hidden(firstRow, rows)));
+            Matrix floatStates = samples.hidden(firstRow, rows);
+            addMeant(statistics, site, input, sample.of(states, batch), sample.of(floatStates, batch));
         }
         afterBatch.accept(site);
     }
