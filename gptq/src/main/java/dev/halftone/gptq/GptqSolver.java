@@ -152,7 +152,7 @@ final class GptqSolver {
             backend.forRanges(Math.ceilDiv(count, TILE), (a, b) -> {
                 float[] columns = new float[groupLength * TILE];
                 AffineGrid[] chosen = new AffineGrid[TILE];
-                GridSearch.Scratch scratch = new GridSearch.Scratch(groupLength);
+                GridSearch.Scratch scratch = search == null ? null : search.scratch();
                 for (int tile = a; tile < b; tile++) {
                     int row = tile * TILE;
                     int rows = Math.min(TILE, count - row);
@@ -198,6 +198,9 @@ final class GptqSolver {
     }
 
     /// Chooses the grids of a group, whose columns stand in `columns` from `offset` on.
+    ///
+    /// @param search  null to choose them by range
+    /// @param scratch of the search
     private void grids(
             GridSearch search, float[] columns, int offset, int rows, AffineGrid[] chosen, GridSearch.Scratch scratch) {
         if (search != null) {
@@ -224,7 +227,7 @@ final class GptqSolver {
         }
         backend.forRanges(Math.ceilDiv(outputs, TILE), (a, b) -> {
             float[] columns = new float[count * TILE];
-            GridSearch.Scratch scratch = new GridSearch.Scratch(measure ? groupLength : 0);
+            GridSearch.Scratch scratch = measure && searches[0] != null ? searches[0].scratch() : null;
             for (int tile = a; tile < b; tile++) {
                 int first = tile * TILE;
                 int rows = Math.min(TILE, outputs - first);
@@ -239,9 +242,8 @@ final class GptqSolver {
         });
     }
 
-    /// As [#roundBlock] for rows `[first, first + rows)`, whose columns are `[count][TILE]`: every row goes its own
-    /// way,
-    /// but all of them at the same pace.
+    /// As [#roundBlock] for rows `[first, first + rows)`, whose columns are `[count][TILE]`. Every row goes its
+    /// own way, all of them at one pace.
     private void roundTile(
             float[] columns,
             int first,

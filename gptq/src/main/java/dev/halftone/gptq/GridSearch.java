@@ -7,13 +7,11 @@ import java.util.Arrays;
 
 /// Chooses the grid of a group by what rounding to it costs at the outputs, instead of by the group's extremes.
 ///
-/// Let `e` be the errors of rounding the group's live weights and `V` the square of `U` on the diagonal that belongs to
-/// the group's columns. With the best compensation by the columns still to come, `e` costs `‖e·V⁻¹‖²`: `Vᵀ·V` is the
-/// inverse of the Schur complement of those columns in the moments. So a grid that clips an outlier of a channel that
-/// is
-/// hardly active wins over one that spends its steps on it. The squared *weight* error knows nothing of this and
-/// chooses
-/// worse grids than the plain range does.
+/// Let `e` be the errors of rounding the group's live weights and `V` the square of `U` on the diagonal that
+/// belongs to the group's columns. With the best compensation by the columns still to come, `e` costs `‖e·V⁻¹‖²`:
+/// `Vᵀ·V` is the inverse of the Schur complement of those columns in the moments. So a grid that clips an outlier
+/// of a channel that is hardly active wins over one that spends its steps on it. The squared *weight* error knows
+/// nothing of this and chooses worse grids than the plain range does.
 ///
 /// Groups longer than a block of the solver are scored block by block, as if the blocks did not interact.
 final class GridSearch {
@@ -75,11 +73,15 @@ final class GridSearch {
         private final double[] cost = new double[ROWS];
         private final double[] least = new double[ROWS];
 
-        /// For groups of `length` columns.
-        Scratch(int length) {
+        private Scratch(int length, int square) {
             row = new float[length];
-            weighted = new float[length * ROWS];
+            weighted = new float[square * ROWS];
         }
+    }
+
+    /// For this search and all others of groups and squares of this size.
+    Scratch scratch() {
+        return new Scratch(length, square);
     }
 
     /// The best grids for the columns of a group of up to [#ROWS] rows at once: what a row costs is a long sum of short

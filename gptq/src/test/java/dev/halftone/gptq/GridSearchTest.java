@@ -44,7 +44,7 @@ class GridSearchTest {
             }
         }
         AffineGrid[] chosen = new AffineGrid[rows];
-        search.choose(columns, 5, rows, chosen, new GridSearch.Scratch(values.length));
+        search.choose(columns, 5, rows, chosen, search.scratch());
         return chosen[rows - 1];
     }
 

@@ -34,9 +34,8 @@ public interface Backend extends AutoCloseable {
     /// @param bias `[outputs]`, or null for none
     Linear bind(Weight weight, float[] bias);
 
-    /// Multiplies every row of `x` by several linears of this backend: `results[i] = linears[i](x)`. What reads the
-    /// same
-    /// input is best read in one go.
+    /// Multiplies every row of `x` by several linears of this backend: `results[i] = linears[i](x)`. What reads
+    /// the same input is best read in one go.
     default void multiplyAll(Linear[] linears, Matrix x, Matrix[] results) {
         for (int i = 0; i < linears.length; i++) {
             linears[i].multiply(x, results[i]);

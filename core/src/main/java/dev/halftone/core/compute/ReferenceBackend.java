@@ -7,9 +7,8 @@ import dev.halftone.core.weight.StoredWeight;
 import dev.halftone.core.weight.Weight;
 import java.util.Arrays;
 
-/// The same arithmetic in plain loops on one thread, accumulated in double precision. Never optimised: it is the judge
-/// of
-/// the fast ones.
+/// The same arithmetic in plain loops on one thread, accumulated in double precision. Never optimised: it is the
+/// judge of the fast ones.
 public final class ReferenceBackend implements Backend {
     /// Row-major numbers `values[offset + row * stride + column]`.
     private record Host(float[] values, int offset, int stride, int rows, int columns) implements Matrix {

@@ -92,9 +92,8 @@ public final class LinearWeights {
         return weight instanceof StoredWeight codes ? codes.unpacked() : weight;
     }
 
-    /// The same as a [StoredWeight], or a [DenseWeight]: it lives as long as the checkpoint, and its codes are read
-    /// from
-    /// there a few rows at a time.
+    /// The same as a [StoredWeight], or a [DenseWeight]: it lives as long as the checkpoint, and its codes are
+    /// read from there a few rows at a time.
     ///
     /// @throws MalformedCheckpointException if it is missing or broken
     public Weight stored(String linear) {

@@ -2,9 +2,9 @@ package dev.halftone.core.quantize;
 
 import dev.halftone.core.compute.Matrix;
 
-/// The tokens from which the moments of a site's inputs are taken: all of them, or every few where there are many more
-/// than moments of that width need. All tokens pass through the model whatever is sampled, as later ones attend to
-/// them.
+/// The tokens from which the moments of a site's inputs are taken: all of them, or every few where there are many
+/// more than moments of that width need. All tokens pass through the model whatever is sampled, as later ones
+/// attend to them.
 ///
 /// @param step from one token of a batch to the next that counts
 record TokenSample(int step) {

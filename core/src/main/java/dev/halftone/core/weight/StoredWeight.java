@@ -3,9 +3,8 @@ package dev.halftone.core.weight;
 import java.util.Arrays;
 import java.util.Objects;
 
-/// A weight whose codes are still where they are kept, mostly in a mapped file: what a backend packs from, a few rows
-/// at
-/// a time, so that no linear is ever unpacked as a whole. Arrays are shared, not copied.
+/// A weight whose codes are still where they are kept, mostly in a mapped file: what a backend packs from, a few
+/// rows at a time, so that no linear is ever unpacked as a whole. Arrays are shared, not copied.
 ///
 /// @param codes         valid as long as what they are kept in
 /// @param scales        `[outputs, groups]`
@@ -26,8 +25,8 @@ public record StoredWeight(
     /// Codes by rows. May be read from many threads.
     @FunctionalInterface
     public interface Codes {
-        /// Writes the codes of outputs `[first, first + count)` to `destination` `[count, inputs]`, unsigned, one per
-        /// byte.
+        /// Writes the codes of outputs `[first, first + count)` to `destination` `[count, inputs]`, unsigned, one
+        /// per byte.
         void read(int first, int count, byte[] destination);
     }
 

@@ -31,9 +31,8 @@ import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/// What every backend owes its callers, judged by [ReferenceBackend]. A runtime's tests extend this class. Allowed
-/// errors
-/// stand in [Tolerances].
+/// What every backend owes its callers, judged by [ReferenceBackend]. A runtime's tests extend this class.
+/// Allowed errors stand in [Tolerances].
 public abstract class BackendContract {
     private final Backend reference = new ReferenceBackend();
     private Backend backend;

@@ -17,9 +17,8 @@ final class Attention {
     /// Positions whose values are used for all rows of a block before the next ones.
     private static final int POSITIONS = 128;
 
-    /// Positions of a single token's context in one task: whole tiles at every width. It does not depend on the number
-    /// of
-    /// threads, and so neither do results.
+    /// Positions of a single token's context in one task: whole tiles at every width. It does not depend on the
+    /// number of threads, and so neither do results.
     static final int PART = 1024;
 
     private static final int WHOLE = -1;

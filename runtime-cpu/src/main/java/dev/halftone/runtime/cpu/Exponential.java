@@ -33,8 +33,7 @@ final class Exponential {
     }
 
     /// The same for lanes that are not positive, in two thirds of the operations: what would be below the normal
-    /// numbers
-    /// becomes `exp(-87)`.
+    /// numbers becomes `exp(-87)`.
     static FloatVector ofNegative(FloatVector x) {
         FloatVector clamped = x.max(LOWEST_NORMAL);
         FloatVector shifted = shifted(clamped);

@@ -50,8 +50,8 @@ interface Kernels {
     /// @param y    first output; whole strips are written
     void multiplyRow(PackedWeight weight, float[] x, float[] sums, int from, int to, long y);
 
-    /// The same for blocks of [#ROWS] prepared rows. A row's result is, bit for bit, the one that [#multiplyRow] gives
-    /// it.
+    /// The same for blocks of [#ROWS] prepared rows. A row's result is, bit for bit, the one that [#multiplyRow]
+    /// gives it.
     ///
     /// @param x     `[blocks][paddedInputs][ROWS]`
     /// @param sums  `[blocks][groups][ROWS]`
