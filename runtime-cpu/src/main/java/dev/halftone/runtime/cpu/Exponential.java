@@ -24,33 +24,9 @@ final class Exponential {
 
     static FloatVector of(FloatVector x) {
         FloatVector clamped = x.max(LOWEST).min(HIGHEST);
-        FloatVector shifted = shifted(clamped);
-        FloatVector p = polynomial(clamped, shifted);
-        // The low bits of `shifted` are n; its exponent part falls away with the subtraction.
-        IntVector exponent = shifted.reinterpretAsInts().sub(Float.floatToRawIntBits(ROUND));
-        IntVector half = exponent.lanewise(VectorOperators.ASHR, 1);
-        return p.mul(powerOfTwo(half)).mul(powerOfTwo(exponent.sub(half)));
-    }
-
-    /// The same for lanes that are not positive, in two thirds of the operations: what would be below the normal
-    /// numbers becomes `exp(-87)`.
-    static FloatVector ofNegative(FloatVector x) {
-        FloatVector clamped = x.max(LOWEST_NORMAL);
-        FloatVector shifted = shifted(clamped);
-        // The polynomial is near 1, so n can be added to its exponent.
-        IntVector exponent = shifted.reinterpretAsInts().lanewise(VectorOperators.LSHL, 23);
-        return polynomial(clamped, shifted).reinterpretAsInts().add(exponent).reinterpretAsFloats();
-    }
-
-    /// `n + ROUND`.
-    private static FloatVector shifted(FloatVector x) {
-        return x.fma(FloatVector.broadcast(FLOATS, LOG2_E), FloatVector.broadcast(FLOATS, ROUND));
-    }
-
-    /// `exp(r)`.
-    private static FloatVector polynomial(FloatVector x, FloatVector shifted) {
+        FloatVector shifted = clamped.fma(FloatVector.broadcast(FLOATS, LOG2_E), FloatVector.broadcast(FLOATS, ROUND));
         FloatVector n = shifted.sub(ROUND);
-        FloatVector r = n.fma(FloatVector.broadcast(FLOATS, -LN2_HIGH), x);
+        FloatVector r = n.fma(FloatVector.broadcast(FLOATS, -LN2_HIGH), clamped);
         r = n.fma(FloatVector.broadcast(FLOATS, -LN2_LOW), r);
         FloatVector p = FloatVector.broadcast(FLOATS, 1f / 5040);
         p = p.fma(r, FloatVector.broadcast(FLOATS, 1f / 720));
@@ -59,7 +35,33 @@ final class Exponential {
         p = p.fma(r, FloatVector.broadcast(FLOATS, 1f / 6));
         p = p.fma(r, FloatVector.broadcast(FLOATS, 0.5f));
         p = p.fma(r, FloatVector.broadcast(FLOATS, 1f));
-        return p.fma(r, FloatVector.broadcast(FLOATS, 1f));
+        p = p.fma(r, FloatVector.broadcast(FLOATS, 1f));
+        // The low bits of `shifted` are n; its exponent part falls away with the subtraction.
+        IntVector exponent = shifted.reinterpretAsInts().sub(Float.floatToRawIntBits(ROUND));
+        IntVector half = exponent.lanewise(VectorOperators.ASHR, 1);
+        return p.mul(powerOfTwo(half)).mul(powerOfTwo(exponent.sub(half)));
+    }
+
+    /// The same for lanes that are not positive, in two thirds of the operations: what would be below the normal
+    /// numbers becomes `exp(-87)`. The polynomial is spelled out again: a vector that crosses a call may become an
+    /// object.
+    static FloatVector ofNegative(FloatVector x) {
+        FloatVector clamped = x.max(LOWEST_NORMAL);
+        FloatVector shifted = clamped.fma(FloatVector.broadcast(FLOATS, LOG2_E), FloatVector.broadcast(FLOATS, ROUND));
+        FloatVector n = shifted.sub(ROUND);
+        FloatVector r = n.fma(FloatVector.broadcast(FLOATS, -LN2_HIGH), clamped);
+        r = n.fma(FloatVector.broadcast(FLOATS, -LN2_LOW), r);
+        FloatVector p = FloatVector.broadcast(FLOATS, 1f / 5040);
+        p = p.fma(r, FloatVector.broadcast(FLOATS, 1f / 720));
+        p = p.fma(r, FloatVector.broadcast(FLOATS, 1f / 120));
+        p = p.fma(r, FloatVector.broadcast(FLOATS, 1f / 24));
+        p = p.fma(r, FloatVector.broadcast(FLOATS, 1f / 6));
+        p = p.fma(r, FloatVector.broadcast(FLOATS, 0.5f));
+        p = p.fma(r, FloatVector.broadcast(FLOATS, 1f));
+        p = p.fma(r, FloatVector.broadcast(FLOATS, 1f));
+        // The polynomial is near 1, so n can be added to its exponent.
+        IntVector exponent = shifted.reinterpretAsInts().lanewise(VectorOperators.LSHL, 23);
+        return p.reinterpretAsInts().add(exponent).reinterpretAsFloats();
     }
 
     private static FloatVector powerOfTwo(IntVector n) {

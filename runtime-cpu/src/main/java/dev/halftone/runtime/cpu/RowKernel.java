@@ -106,18 +106,12 @@ final class RowKernel {
 
     static float maximum(long x, int count) {
         int whole = count - count % COUNT;
-        FloatVector even = broadcast(FLOATS, Float.NEGATIVE_INFINITY);
-        FloatVector odd = even;
-        int i = 0;
-        for (; i + 2 * COUNT <= whole; i += 2 * COUNT) {
-            even = even.max(fromMemorySegment(FLOATS, ALL, at(place(x, i)), ORDER));
-            odd = odd.max(fromMemorySegment(FLOATS, ALL, at(place(x, i + COUNT)), ORDER));
+        FloatVector maxima = broadcast(FLOATS, Float.NEGATIVE_INFINITY);
+        for (int i = 0; i < whole; i += COUNT) {
+            maxima = maxima.max(fromMemorySegment(FLOATS, ALL, at(place(x, i)), ORDER));
         }
-        if (i < whole) {
-            even = even.max(fromMemorySegment(FLOATS, ALL, at(place(x, i)), ORDER));
-        }
-        float maximum = even.max(odd).reduceLanes(VectorOperators.MAX);
-        for (i = whole; i < count; i++) {
+        float maximum = maxima.reduceLanes(VectorOperators.MAX);
+        for (int i = whole; i < count; i++) {
             maximum = Math.max(maximum, getFloat(place(x, i)));
         }
         return maximum;
