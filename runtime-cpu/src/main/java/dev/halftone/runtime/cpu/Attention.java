@@ -314,11 +314,10 @@ final class Attention {
             long scores = work + i * scoreRow;
             long seen = scores + (long) (first - base) * Float.BYTES;
             Memory.zeroFloats(scores, first - base);
-            float maximum = kernels.maximum(seen, stop - first);
-            float total = kernels.exponentials(seen, stop - first, maximum, spare);
+            float total = kernels.exponentials(seen, stop - first, spare);
             Memory.zeroFloats(scores + (long) (stop - base) * Float.BYTES, base + width - stop);
             Memory.putFloat(totals + (long) i * Float.BYTES, total);
-            Memory.putFloat(maxima + (long) i * Float.BYTES, maximum);
+            Memory.putFloat(maxima + (long) i * Float.BYTES, Memory.getFloat(spare));
         }
         Memory.zeroFloats(sums, (long) blockRows * padded);
         // Halves are widened in pairs, so they begin at an even position.

@@ -18,7 +18,6 @@ final class Exponential {
     private static final float ROUND = 0x1.8p23f;
     private static final float LOWEST = -104f;
     private static final float HIGHEST = 89f;
-    private static final float LOWEST_NORMAL = -87f;
 
     private Exponential() {}
 
@@ -40,28 +39,6 @@ final class Exponential {
         IntVector exponent = shifted.reinterpretAsInts().sub(Float.floatToRawIntBits(ROUND));
         IntVector half = exponent.lanewise(VectorOperators.ASHR, 1);
         return p.mul(powerOfTwo(half)).mul(powerOfTwo(exponent.sub(half)));
-    }
-
-    /// The same for lanes that are not positive, in two thirds of the operations: what would be below the normal
-    /// numbers becomes `exp(-87)`. The polynomial is spelled out again: a vector that crosses a call may become an
-    /// object.
-    static FloatVector ofNegative(FloatVector x) {
-        FloatVector clamped = x.max(LOWEST_NORMAL);
-        FloatVector shifted = clamped.fma(FloatVector.broadcast(FLOATS, LOG2_E), FloatVector.broadcast(FLOATS, ROUND));
-        FloatVector n = shifted.sub(ROUND);
-        FloatVector r = n.fma(FloatVector.broadcast(FLOATS, -LN2_HIGH), clamped);
-        r = n.fma(FloatVector.broadcast(FLOATS, -LN2_LOW), r);
-        FloatVector p = FloatVector.broadcast(FLOATS, 1f / 5040);
-        p = p.fma(r, FloatVector.broadcast(FLOATS, 1f / 720));
-        p = p.fma(r, FloatVector.broadcast(FLOATS, 1f / 120));
-        p = p.fma(r, FloatVector.broadcast(FLOATS, 1f / 24));
-        p = p.fma(r, FloatVector.broadcast(FLOATS, 1f / 6));
-        p = p.fma(r, FloatVector.broadcast(FLOATS, 0.5f));
-        p = p.fma(r, FloatVector.broadcast(FLOATS, 1f));
-        p = p.fma(r, FloatVector.broadcast(FLOATS, 1f));
-        // The polynomial is near 1, so n can be added to its exponent.
-        IntVector exponent = shifted.reinterpretAsInts().lanewise(VectorOperators.LSHL, 23);
-        return p.reinterpretAsInts().add(exponent).reinterpretAsFloats();
     }
 
     private static FloatVector powerOfTwo(IntVector n) {

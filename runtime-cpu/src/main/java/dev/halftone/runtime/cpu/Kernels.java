@@ -50,8 +50,8 @@ interface Kernels {
     /// @param y    first output; whole strips are written
     void multiplyRow(PackedWeight weight, float[] x, float[] sums, int from, int to, long y);
 
-    /// The same for blocks of [#ROWS] prepared rows. A row's result is, bit for bit, the one that [#multiplyRow]
-    /// gives it.
+    /// The same for blocks of [#ROWS] prepared rows. A row's result is, bit for bit, the one that [#multiplyRow] gives
+    /// it.
     ///
     /// @param x     `[blocks][paddedInputs][ROWS]`
     /// @param sums  `[blocks][groups][ROWS]`
@@ -134,15 +134,11 @@ interface Kernels {
     /// `destination = x * factor`.
     void scale(long x, float factor, long destination, int count);
 
-    /// `max(x)`, of at least one number.
-    float maximum(long x, int count);
-
-    /// `x = exp(x - maximum)` in place; where that is below the normal numbers, something as small.
+    /// `x = exp(x - max(x))` in place.
     ///
-    /// @param maximum of `x`
-    /// @param scratch room for one vector
+    /// @param scratch room for one vector; its first place holds `max(x)` afterwards
     /// @return the sum of the results
-    float exponentials(long x, int count, float maximum, long scratch);
+    float exponentials(long x, int count, long scratch);
 
     /// Reads `vectors` vectors and does no more with them than it takes to be believed.
     ///

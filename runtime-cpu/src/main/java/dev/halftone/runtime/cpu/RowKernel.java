@@ -104,7 +104,7 @@ final class RowKernel {
         }
     }
 
-    static float maximum(long x, int count) {
+    static float exponentials(long x, int count, long scratch) {
         int whole = count - count % COUNT;
         FloatVector maxima = broadcast(FLOATS, Float.NEGATIVE_INFINITY);
         for (int i = 0; i < whole; i += COUNT) {
@@ -114,14 +114,9 @@ final class RowKernel {
         for (int i = whole; i < count; i++) {
             maximum = Math.max(maximum, getFloat(place(x, i)));
         }
-        return maximum;
-    }
-
-    static float exponentials(long x, int count, float maximum, long scratch) {
-        int whole = count - count % COUNT;
         FloatVector sums = FloatVector.zero(FLOATS);
         for (int i = 0; i < whole; i += COUNT) {
-            FloatVector e = Exponential.ofNegative(
+            FloatVector e = Exponential.of(
                     fromMemorySegment(FLOATS, ALL, at(place(x, i)), ORDER).sub(maximum));
             e.intoMemorySegment(ALL, at(place(x, i)), ORDER);
             sums = sums.add(e);
@@ -132,6 +127,7 @@ final class RowKernel {
             Memory.putFloat(place(x, i), e);
             sum += e;
         }
+        Memory.putFloat(scratch, maximum);
         return sum;
     }
 }

@@ -322,22 +322,18 @@ final class ScalarKernels implements Kernels {
     }
 
     @Override
-    public float maximum(long x, int count) {
+    public float exponentials(long x, int count, long scratch) {
         float maximum = Float.NEGATIVE_INFINITY;
         for (int i = 0; i < count; i++) {
             maximum = Math.max(maximum, Memory.getFloat(at(x, i)));
         }
-        return maximum;
-    }
-
-    @Override
-    public float exponentials(long x, int count, float maximum, long scratch) {
         float sum = 0;
         for (int i = 0; i < count; i++) {
             float e = (float) Math.exp(Memory.getFloat(at(x, i)) - maximum);
             Memory.putFloat(at(x, i), e);
             sum += e;
         }
+        Memory.putFloat(scratch, maximum);
         return sum;
     }
 

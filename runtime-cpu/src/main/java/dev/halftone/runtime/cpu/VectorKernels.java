@@ -171,13 +171,8 @@ final class VectorKernels implements Kernels {
     }
 
     @Override
-    public float maximum(long x, int count) {
-        return RowKernel.maximum(x, count);
-    }
-
-    @Override
-    public float exponentials(long x, int count, float maximum, long scratch) {
-        return RowKernel.exponentials(x, count, maximum, scratch);
+    public float exponentials(long x, int count, long scratch) {
+        return RowKernel.exponentials(x, count, scratch);
     }
 
     @Override
