@@ -136,7 +136,7 @@ interface Kernels {
 
     /// `x = exp(x - max(x))` in place.
     ///
-    /// @param scratch room for one vector; its first place holds `max(x)` afterwards
+    /// @param scratch room for one vector
     /// @return the sum of the results
     float exponentials(long x, int count, long scratch);
 

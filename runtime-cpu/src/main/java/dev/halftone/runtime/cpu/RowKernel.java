@@ -127,7 +127,6 @@ final class RowKernel {
             Memory.putFloat(place(x, i), e);
             sum += e;
         }
-        Memory.putFloat(scratch, maximum);
         return sum;
     }
 }

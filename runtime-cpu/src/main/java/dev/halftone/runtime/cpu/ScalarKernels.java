@@ -333,7 +333,6 @@ final class ScalarKernels implements Kernels {
             Memory.putFloat(at(x, i), e);
             sum += e;
         }
-        Memory.putFloat(scratch, maximum);
         return sum;
     }
 
