@@ -24,17 +24,14 @@ final class Memory implements AutoCloseable {
     private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED;
     private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED;
 
-    private final MemorySegment block;
-    private final long address;
-    private final long bytes;
+    private final Arena arena = Arena.ofShared();
+    private final MemorySegment segment;
     private volatile boolean open = true;
 
     private Memory(long bytes) {
-        this.bytes = Math.max(LINE, bytes);
-        block = NativeHeap.allocate(Math.addExact(this.bytes, LINE - 1));
-        address = Math.ceilDiv(block.address(), LINE) * LINE;
+        segment = arena.allocate(Math.max(LINE, bytes), LINE);
         if (CHECKED) {
-            LIVING.put(address, this.bytes);
+            LIVING.put(segment.address(), segment.byteSize());
         }
     }
 
@@ -47,11 +44,11 @@ final class Memory implements AutoCloseable {
     }
 
     long address() {
-        return address;
+        return segment.address();
     }
 
     long bytes() {
-        return bytes;
+        return segment.byteSize();
     }
 
     boolean isOpen() {
@@ -64,9 +61,9 @@ final class Memory implements AutoCloseable {
         if (open) {
             open = false;
             if (CHECKED) {
-                LIVING.remove(address);
+                LIVING.remove(segment.address());
             }
-            NativeHeap.free(block);
+            arena.close();
         }
     }
 
