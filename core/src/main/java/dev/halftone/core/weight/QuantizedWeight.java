@@ -18,14 +18,14 @@ public record QuantizedWeight(
         int[] zeros,
         int[] groupOfColumn,
         ActivationScheme activations)
-        implements Weight {
+        implements CodedWeight {
 
     public QuantizedWeight {
         if (codes.length != Math.multiplyExact(outputs, inputs)) {
             throw new IllegalArgumentException("arrays do not fit a " + scheme + " weight [" + outputs + ", " + inputs
                     + "]: " + codes.length + " codes");
         }
-        StoredWeight.require(scheme, outputs, inputs, scales, zeros, groupOfColumn, activations);
+        CodedWeight.require(scheme, outputs, inputs, scales, zeros, groupOfColumn, activations);
     }
 
     /// A weight whose inputs stay in floating point.
@@ -45,20 +45,11 @@ public record QuantizedWeight(
         return new QuantizedWeight(scheme, outputs, inputs, codes, scales, zeros, groupOfColumn, activations);
     }
 
-    /// The same weight, sharing its arrays, as what a backend packs from.
+    @Override
     public StoredWeight stored() {
         StoredWeight.Codes rows =
                 (first, count, destination) -> System.arraycopy(codes, first * inputs, destination, 0, count * inputs);
         return new StoredWeight(scheme, outputs, inputs, rows, scales, zeros, groupOfColumn, activations);
-    }
-
-    public int groups() {
-        return scheme.groups(inputs);
-    }
-
-    /// Group of column `input`.
-    public int group(int input) {
-        return groupOfColumn == null ? input / scheme.groupLength(inputs) : groupOfColumn[input];
     }
 
     @Override

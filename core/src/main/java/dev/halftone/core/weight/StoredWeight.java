@@ -20,7 +20,7 @@ public record StoredWeight(
         int[] zeros,
         int[] groupOfColumn,
         ActivationScheme activations)
-        implements Weight {
+        implements CodedWeight {
 
     /// Codes by rows. May be read from many threads.
     @FunctionalInterface
@@ -32,39 +32,7 @@ public record StoredWeight(
 
     public StoredWeight {
         Objects.requireNonNull(codes);
-        require(scheme, outputs, inputs, scales, zeros, groupOfColumn, activations);
-    }
-
-    /// What every weight of codes keeps to, wherever they are.
-    static void require(
-            QuantizationScheme scheme,
-            int outputs,
-            int inputs,
-            float[] scales,
-            int[] zeros,
-            int[] groupOfColumn,
-            ActivationScheme activations) {
-        int cells = Math.multiplyExact(outputs, scheme.groups(inputs));
-        if (scales.length != cells
-                || zeros.length != cells
-                || groupOfColumn != null && groupOfColumn.length != inputs) {
-            throw new IllegalArgumentException("arrays do not fit a " + scheme + " weight [" + outputs + ", " + inputs
-                    + "]: " + scales.length + " scales, " + zeros.length + " zeros");
-        }
-        if (activations.kind() != ActivationScheme.Kind.NONE) {
-            requireIntegers(scheme, zeros, groupOfColumn);
-        }
-    }
-
-    private static void requireIntegers(QuantizationScheme scheme, int[] zeros, int[] groupOfColumn) {
-        boolean fits = scheme.groupSize() == QuantizationScheme.PER_CHANNEL && scheme.symmetric();
-        for (int zero : zeros) {
-            fits &= zero == 1 << scheme.bits() - 1;
-        }
-        if (!fits || groupOfColumn != null) {
-            throw new IllegalArgumentException(
-                    "inputs of a " + scheme + " weight, or of one with zeros out of the middle, cannot be rounded");
-        }
+        CodedWeight.require(scheme, outputs, inputs, scales, zeros, groupOfColumn, activations);
     }
 
     /// Outputs `[first, first + count)` read into memory of their own.
@@ -89,13 +57,9 @@ public record StoredWeight(
         return rows(0, outputs);
     }
 
-    public int groups() {
-        return scheme.groups(inputs);
-    }
-
-    /// Group of column `input`.
-    public int group(int input) {
-        return groupOfColumn == null ? input / scheme.groupLength(inputs) : groupOfColumn[input];
+    @Override
+    public StoredWeight stored() {
+        return this;
     }
 
     @Override

@@ -1,7 +1,7 @@
 package dev.halftone.core.weight;
 
 /// The matrix of a linear layer, `[outputs, inputs]`, as a checkpoint means it.
-public sealed interface Weight permits DenseWeight, QuantizedWeight, StoredWeight {
+public sealed interface Weight permits DenseWeight, CodedWeight {
     int outputs();
 
     int inputs();

@@ -6,13 +6,21 @@ import java.util.Arrays;
 
 /// Causal attention over the cache. A task is one block of queries that share a key/value head: up to [#QUERIES]
 /// tokens of one head, or, for a sequence with a single new token, all query heads of one key/value head, so that the
-/// cache is read once for them. Scores of a block, `[queries][keys]`, live in the worker's scratch; there is never a
-/// matrix of all queries by all keys.
+/// cache is read once for them. A single token's context is cut into parts of [#PART] positions, so that there are more
+/// tasks than heads; what they sum up is put together at the end, each relative to its own largest score
+/// ([online softmax](https://arxiv.org/abs/1805.02867)). Scores of a block, `[queries][keys]`, live in the worker's
+/// scratch; there is never a matrix of all queries by all keys.
 final class Attention {
     private static final int QUERIES = 32;
 
     /// Positions whose values are used for all rows of a block before the next ones.
     private static final int POSITIONS = 128;
+
+    /// Positions of a single token's context in one task: whole tiles at every width. It does not depend on the number
+    /// of threads, and so neither do results.
+    static final int PART = 1024;
+
+    private static final int WHOLE = -1;
 
     private final Kernels kernels;
     private final WorkerPool pool;
@@ -28,12 +36,17 @@ final class Attention {
     private CpuKvCache cache;
     private int layer;
 
-    // One entry per task: sequence, head, first token of the block and first row of the sequence.
+    // One entry per task: sequence, head, first token of the block, first row of the sequence, and which part of the
+    // context, or WHOLE.
     private int[] sequences = new int[16];
     private int[] heads = new int[16];
     private int[] tokens = new int[16];
     private int[] rows = new int[16];
+    private int[] parts = new int[16];
+    private int[] partials = new int[16]; // where a part leaves its sums
     private int tasks;
+    private int allPartials;
+    private long partial; // [allPartials][heads of a key/value head][partialFloats]
 
     private final WorkerPool.Task attend = this::attend;
     private final WorkerPool.Task store = this::store;
@@ -72,8 +85,19 @@ final class Attention {
         int blockRows = Math.ceilDiv(mostQueries, Kernels.TILE_ROWS) * Kernels.TILE_ROWS;
         int tile = Kernels.TILE_STRIPS * lanes;
         int width = (Math.ceilDiv(longest, tile) + 1) * tile;
-        scratch.require((long) blockRows * (width + cache.paddedHead()) + blockRows + lanes + wide());
+        scratch.require((long) blockRows * (width + cache.paddedHead()) + 2L * blockRows + lanes + wide());
+        partial = scratch.shared(allPartials * partialBytes() / Float.BYTES);
         pool.splitFreely(tasks, 1, attend);
+        merge();
+    }
+
+    /// Floats that a part leaves for one query: its sums, their total weight, and the score that they are relative to.
+    private int partialFloats() {
+        return cache.paddedHead() + lanes;
+    }
+
+    private long partialBytes() {
+        return (long) shape.heads() / shape.kvHeads() * partialFloats() * Float.BYTES;
     }
 
     /// Floats that keys or values of float16 need once they are widened: of one tile, or of [#POSITIONS].
@@ -91,6 +115,7 @@ final class Attention {
     /// @return the longest sequence
     private int plan() {
         tasks = 0;
+        allPartials = 0;
         int row = 0;
         int longest = 0;
         for (int sequence = 0; sequence < batch.size(); sequence++) {
@@ -98,12 +123,12 @@ final class Attention {
             longest = Math.max(longest, batch.start(sequence) + count);
             if (count == 1) {
                 for (int head = 0; head < shape.kvHeads(); head++) {
-                    addTask(sequence, head, 0, row);
+                    addParts(sequence, head, row);
                 }
             } else {
                 for (int token = (count - 1) / QUERIES * QUERIES; token >= 0; token -= QUERIES) {
                     for (int head = 0; head < shape.heads(); head++) {
-                        addTask(sequence, head, token, row);
+                        addTask(sequence, head, token, row, WHOLE);
                     }
                 }
             }
@@ -112,17 +137,34 @@ final class Attention {
         return longest;
     }
 
-    private void addTask(int sequence, int head, int token, int row) {
+    private void addParts(int sequence, int head, int row) {
+        int position = batch.start(sequence);
+        int first = Math.max(0, position - shape.window() + 1) / PART;
+        int last = position / PART;
+        if (first == last) {
+            addTask(sequence, head, 0, row, WHOLE);
+            return;
+        }
+        for (int part = first; part <= last; part++) {
+            addTask(sequence, head, 0, row, part);
+        }
+    }
+
+    private void addTask(int sequence, int head, int token, int row, int part) {
         if (tasks == sequences.length) {
             sequences = Arrays.copyOf(sequences, 2 * tasks);
             heads = Arrays.copyOf(heads, 2 * tasks);
             tokens = Arrays.copyOf(tokens, 2 * tasks);
             rows = Arrays.copyOf(rows, 2 * tasks);
+            parts = Arrays.copyOf(parts, 2 * tasks);
+            partials = Arrays.copyOf(partials, 2 * tasks);
         }
         sequences[tasks] = sequence;
         heads[tasks] = head;
         tokens[tasks] = token;
         rows[tasks] = row;
+        parts[tasks] = part;
+        partials[tasks] = part == WHOLE ? WHOLE : allPartials++;
         tasks++;
     }
 
@@ -149,6 +191,7 @@ final class Attention {
             if (batch.count(sequence) == 1) {
                 int column = heads[task] * group * size;
                 long headBytes = (long) size * Float.BYTES;
+                int part = parts[task];
                 block(
                         scratch.of(worker),
                         queries.at(row, column),
@@ -156,29 +199,85 @@ final class Attention {
                         group,
                         position,
                         0,
+                        part == WHOLE ? 0 : part * PART,
+                        part == WHOLE ? position + 1 : Math.min(position + 1, (part + 1) * PART),
                         slot,
                         heads[task],
-                        destination.at(row, column),
-                        headBytes);
+                        part == WHOLE ? destination.at(row, column) : partial + partials[task] * partialBytes(),
+                        headBytes,
+                        part != WHOLE);
             } else {
                 int column = heads[task] * size;
+                int count = Math.min(QUERIES, batch.count(sequence) - tokens[task]);
                 block(
                         scratch.of(worker),
                         queries.at(row, column),
                         queries.rowBytes(),
-                        Math.min(QUERIES, batch.count(sequence) - tokens[task]),
+                        count,
                         position,
                         1,
+                        0,
+                        position + count,
                         slot,
                         heads[task] / group,
                         destination.at(row, column),
-                        destination.rowBytes());
+                        destination.rowBytes(),
+                        false);
             }
         }
     }
 
+    /// Puts the parts of each head together.
+    private void merge() {
+        int task = 0;
+        while (task < tasks) {
+            if (parts[task] == WHOLE) {
+                task++;
+                continue;
+            }
+            int count = 1;
+            while (task + count < tasks
+                    && sequences[task + count] == sequences[task]
+                    && heads[task + count] == heads[task]) {
+                count++;
+            }
+            int group = shape.heads() / shape.kvHeads();
+            for (int i = 0; i < group; i++) {
+                int column = (heads[task] * group + i) * shape.headSize();
+                long first = partial + partials[task] * partialBytes() + (long) i * partialFloats() * Float.BYTES;
+                merge(first, count, destination.at(rows[task], column));
+            }
+            task += count;
+        }
+    }
+
+    /// @param first of `count` parts of one query, [#partialBytes] from one to the next
+    private void merge(long first, int count, long result) {
+        int padded = cache.paddedHead();
+        long totalAt = (long) padded * Float.BYTES;
+        long maximumAt = totalAt + Float.BYTES;
+        float maximum = Float.NEGATIVE_INFINITY;
+        for (int part = 0; part < count; part++) {
+            maximum = Math.max(maximum, Memory.getFloat(first + part * partialBytes() + maximumAt));
+        }
+        float total = 0;
+        for (int part = 0; part < count; part++) {
+            long sums = first + part * partialBytes();
+            float factor = (float) Math.exp(Memory.getFloat(sums + maximumAt) - maximum);
+            total += factor * Memory.getFloat(sums + totalAt);
+            kernels.scale(sums, factor, sums, padded);
+            if (part > 0) {
+                kernels.add(sums, first, padded);
+            }
+        }
+        kernels.scale(first, 1 / total, result, shape.headSize());
+    }
+
     /// @param position of the first query
     /// @param advance  positions from one query to the next: 1 for tokens, 0 for heads of one token
+    /// @param begin    first key to look at, if the window reaches so far
+    /// @param end      behind the last key
+    /// @param result   receives averages, or what a part leaves
     private void block(
             long work,
             long query,
@@ -186,42 +285,56 @@ final class Attention {
             int count,
             int position,
             int advance,
+            int begin,
+            int end,
             int slot,
             int kvHead,
             long result,
-            long resultRow) {
+            long resultRow,
+            boolean part) {
         int tile = Kernels.TILE_STRIPS * lanes;
-        int low = Math.max(0, position - shape.window() + 1);
-        int high = position + (count - 1) * advance;
+        int low = Math.max(begin, position - shape.window() + 1);
         int base = low / tile * tile;
-        int width = (high - base) / tile * tile + tile;
+        int width = Math.ceilDiv(end - base, tile) * tile;
         int padded = cache.paddedHead();
         int blockRows = Math.ceilDiv(count, Kernels.TILE_ROWS) * Kernels.TILE_ROWS;
         long scoreRow = (long) width * Float.BYTES;
         long sumRow = (long) padded * Float.BYTES;
         long sums = work + blockRows * scoreRow;
         long totals = sums + blockRows * sumRow;
-        long spare = totals + (long) blockRows * Float.BYTES;
+        long maxima = totals + (long) blockRows * Float.BYTES;
+        long spare = maxima + (long) blockRows * Float.BYTES;
         long wide = spare + (long) lanes * Float.BYTES;
         scores(work, scoreRow, width, query, queryRow, count, base, slot, kvHead, wide);
         for (int i = 0; i < count; i++) {
             int last = position + i * advance;
-            int first = Math.max(0, last - shape.window() + 1);
+            int first = Math.max(begin, last - shape.window() + 1);
+            int stop = Math.min(end, last + 1);
             long scores = work + i * scoreRow;
+            long seen = scores + (long) (first - base) * Float.BYTES;
             Memory.zeroFloats(scores, first - base);
-            float total = kernels.exponentials(scores + (long) (first - base) * Float.BYTES, last + 1 - first, spare);
-            Memory.zeroFloats(scores + (long) (last + 1 - base) * Float.BYTES, base + width - last - 1);
+            float maximum = kernels.maximum(seen, stop - first);
+            float total = kernels.exponentials(seen, stop - first, maximum, spare);
+            Memory.zeroFloats(scores + (long) (stop - base) * Float.BYTES, base + width - stop);
             Memory.putFloat(totals + (long) i * Float.BYTES, total);
+            Memory.putFloat(maxima + (long) i * Float.BYTES, maximum);
         }
         Memory.zeroFloats(sums, (long) blockRows * padded);
         // Halves are widened in pairs, so they begin at an even position.
         int even = cache.halves() ? low - low % 2 : low;
         long weights = work + (long) (even - base) * Float.BYTES;
         long values = cache.values(layer, slot, kvHead) + cache.vectorBytes(even);
-        weigh(weights, scoreRow, count, values, padded, high + 1 - even, sums, wide);
+        weigh(weights, scoreRow, count, values, padded, end - even, sums, wide);
         for (int i = 0; i < count; i++) {
             float total = Memory.getFloat(totals + (long) i * Float.BYTES);
-            kernels.scale(sums + i * sumRow, 1 / total, result + i * resultRow, shape.headSize());
+            if (part) {
+                long left = result + (long) i * partialFloats() * Float.BYTES;
+                Memory.copyFloats(sums + i * sumRow, left, padded);
+                Memory.putFloat(left + sumRow, total);
+                Memory.putFloat(left + sumRow + Float.BYTES, Memory.getFloat(maxima + (long) i * Float.BYTES));
+            } else {
+                kernels.scale(sums + i * sumRow, 1 / total, result + i * resultRow, shape.headSize());
+            }
         }
     }
 

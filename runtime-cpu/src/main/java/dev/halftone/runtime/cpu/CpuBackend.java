@@ -12,9 +12,7 @@ import dev.halftone.core.compute.NotPositiveDefiniteException;
 import dev.halftone.core.compute.RangeTask;
 import dev.halftone.core.tensor.DType;
 import dev.halftone.core.weight.ActivationScheme;
-import dev.halftone.core.weight.DenseWeight;
-import dev.halftone.core.weight.QuantizedWeight;
-import dev.halftone.core.weight.StoredWeight;
+import dev.halftone.core.weight.CodedWeight;
 import dev.halftone.core.weight.Weight;
 import java.util.Objects;
 import java.util.Optional;
@@ -137,11 +135,8 @@ public final class CpuBackend implements Backend {
 
     @Override
     public Linear bind(Weight weight, float[] bias) {
-        ActivationScheme activations = switch (weight) {
-            case QuantizedWeight codes -> codes.activations();
-            case StoredWeight codes -> codes.activations();
-            case DenseWeight floats -> ActivationScheme.NONE;
-        };
+        ActivationScheme activations =
+                weight instanceof CodedWeight codes ? codes.activations() : ActivationScheme.NONE;
         return new CpuLinear(this, WeightPacker.pack(weight, bias, kernels.lanes(), pool), activations);
     }
 

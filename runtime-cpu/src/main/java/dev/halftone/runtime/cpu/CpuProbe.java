@@ -28,6 +28,11 @@ final class CpuProbe implements MachineProbe {
         vectors = (int) Math.max(1, Math.min(bytes, LARGEST) / CHUNKS / vectorBytes);
         memory = Memory.ofBytes((long) CHUNKS * vectors * vectorBytes);
         scratch = Memory.ofBytes(pool.threads() * Memory.LINE);
+        // What nobody ever wrote is one page of zeros, again and again, and never leaves the cache.
+        pool.split(CHUNKS, (worker, from, to) -> {
+            long chunk = (long) vectors * vectorBytes;
+            Memory.zeroFloats(memory.address() + from * chunk, (to - from) * chunk / Float.BYTES);
+        });
     }
 
     @Override

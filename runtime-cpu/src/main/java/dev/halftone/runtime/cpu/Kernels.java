@@ -126,7 +126,9 @@ interface Kernels {
     void rotate(long x, int half, long cosines, long sines);
 
     /// `destination = gate / (1 + exp(-gate)) * up`.
-    void gate(long gate, long up, long destination, int count);
+    ///
+    /// @param scratch room for `count` floats and one vector
+    void gate(long gate, long up, long destination, int count, long scratch);
 
     /// `sum += x`.
     void add(long x, long sum, int count);
@@ -134,11 +136,15 @@ interface Kernels {
     /// `destination = x * factor`.
     void scale(long x, float factor, long destination, int count);
 
-    /// `x = exp(x - max(x))` in place.
+    /// `max(x)`, of at least one number.
+    float maximum(long x, int count);
+
+    /// `x = exp(x - maximum)` in place; where that is below the normal numbers, something as small.
     ///
+    /// @param maximum of `x`
     /// @param scratch room for one vector
     /// @return the sum of the results
-    float exponentials(long x, int count, long scratch);
+    float exponentials(long x, int count, float maximum, long scratch);
 
     /// Reads `vectors` vectors and does no more with them than it takes to be believed.
     ///

@@ -1,7 +1,5 @@
 package dev.halftone.runtime.cpu;
 
-import static dev.halftone.core.tensor.AllMemory.ALL;
-
 import java.nio.ByteOrder;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorShape;
@@ -11,9 +9,8 @@ import jdk.incubator.vector.VectorSpecies;
 /// system property `halftone.cpu.vector-bits` once, and a process has but one.
 ///
 /// Kernels call the loads and stores of the Vector API directly, never through a helper of ours: those are inlined
-/// without condition, ours only while the compiler finds it worth the while, and a vector that crosses a call becomes
-/// an
-/// object. Only [#at], which passes an address, stands between.
+/// without condition, ours only while the compiler finds it worth the while, which it decides anew in every process,
+/// and a vector that crosses a call becomes an object. Only [#at], which passes an address, stands between.
 final class Lanes {
     static final VectorSpecies<Float> FLOATS = VectorSpecies.of(float.class, shape());
     static final VectorSpecies<Integer> INTS = VectorSpecies.of(int.class, FLOATS.vectorShape());
@@ -46,13 +43,12 @@ final class Lanes {
         return address;
     }
 
-    /// Sum over the lanes in a fixed order, through memory: a lanewise reduction may change its order from one
+    /// Sum over the lanes of a vector in memory, in a fixed order: a lanewise reduction may change its order from one
     /// compilation to the next.
-    static float sum(FloatVector vector, long scratch) {
-        vector.intoMemorySegment(ALL, at(scratch), ORDER);
+    static float sum(long vector) {
         float sum = 0;
         for (int i = 0; i < COUNT; i++) {
-            sum += Memory.getFloat(scratch + (long) i * Float.BYTES);
+            sum += Memory.getFloat(vector + (long) i * Float.BYTES);
         }
         return sum;
     }

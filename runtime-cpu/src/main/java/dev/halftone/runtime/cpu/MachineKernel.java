@@ -33,7 +33,8 @@ final class MachineKernel {
         for (long rest = place + 3 * step; rest < from + (long) vectors * BYTES; rest += BYTES) {
             sum0 = sum0.add(fromMemorySegment(FLOATS, ALL, at(rest), ORDER));
         }
-        return Lanes.sum(sum0.add(sum1).add(sum2.add(sum3)), scratch);
+        sum0.add(sum1).add(sum2.add(sum3)).intoMemorySegment(ALL, at(scratch), ORDER);
+        return Lanes.sum(scratch);
     }
 
     /// See [Kernels#multiplyAdd].
@@ -58,6 +59,7 @@ final class MachineKernel {
             sum7 = one.fma(one, sum7);
         }
         FloatVector first = sum0.add(sum1).add(sum2.add(sum3));
-        return Lanes.sum(first.add(sum4.add(sum5).add(sum6.add(sum7))), scratch);
+        first.add(sum4.add(sum5).add(sum6.add(sum7))).intoMemorySegment(ALL, at(scratch), ORDER);
+        return Lanes.sum(scratch);
     }
 }

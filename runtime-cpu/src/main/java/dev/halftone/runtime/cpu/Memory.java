@@ -24,14 +24,17 @@ final class Memory implements AutoCloseable {
     private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED;
     private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED;
 
-    private final Arena arena = Arena.ofShared();
-    private final MemorySegment segment;
+    private final MemorySegment block;
+    private final long address;
+    private final long bytes;
     private volatile boolean open = true;
 
     private Memory(long bytes) {
-        segment = arena.allocate(Math.max(LINE, bytes), LINE);
+        this.bytes = Math.max(LINE, bytes);
+        block = NativeHeap.allocate(Math.addExact(this.bytes, LINE - 1));
+        address = Math.ceilDiv(block.address(), LINE) * LINE;
         if (CHECKED) {
-            LIVING.put(segment.address(), segment.byteSize());
+            LIVING.put(address, this.bytes);
         }
     }
 
@@ -44,11 +47,11 @@ final class Memory implements AutoCloseable {
     }
 
     long address() {
-        return segment.address();
+        return address;
     }
 
     long bytes() {
-        return segment.byteSize();
+        return bytes;
     }
 
     boolean isOpen() {
@@ -61,9 +64,9 @@ final class Memory implements AutoCloseable {
         if (open) {
             open = false;
             if (CHECKED) {
-                LIVING.remove(segment.address());
+                LIVING.remove(address);
             }
-            arena.close();
+            NativeHeap.free(block);
         }
     }
 

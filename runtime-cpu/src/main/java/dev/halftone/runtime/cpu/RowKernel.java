@@ -14,6 +14,11 @@ import jdk.incubator.vector.VectorOperators;
 
 /// Verbs over one row: vectors first, then the tail one by one.
 final class RowKernel {
+    private static final int GATE_POWER = -8;
+    private static final float GATE_SCALE = 0x1p-8f;
+    // Here g / (1 + exp(-g)) is below the normal numbers already.
+    private static final float LOWEST_GATE = -93;
+
     private RowKernel() {}
 
     private static long place(long address, int index) {
@@ -27,7 +32,8 @@ final class RowKernel {
             FloatVector v = fromMemorySegment(FLOATS, ALL, at(place(x, i)), ORDER);
             squares = v.fma(v, squares);
         }
-        double sum = Lanes.sum(squares, scratch);
+        squares.intoMemorySegment(ALL, at(scratch), ORDER);
+        double sum = Lanes.sum(scratch);
         for (int i = whole; i < count; i++) {
             double v = getFloat(place(x, i));
             sum += v * v;
@@ -65,12 +71,18 @@ final class RowKernel {
         }
     }
 
-    static void gate(long gate, long up, long destination, int count) {
+    static void gate(long gate, long up, long destination, int count, long scratch) {
         int whole = count - count % COUNT;
+        // g / (1 + exp(-g)), above and below times a power of two, so that the exponential does not overflow before
+        // the result is below the normal numbers.
+        Exponential.of(gate, -1, 0, GATE_POWER, scratch, whole, place(scratch, whole));
         for (int i = 0; i < whole; i += COUNT) {
-            FloatVector g = fromMemorySegment(FLOATS, ALL, at(place(gate, i)), ORDER);
-            FloatVector e = Exponential.of(g.neg());
-            g.div(e.add(1f))
+            FloatVector denominator =
+                    fromMemorySegment(FLOATS, ALL, at(place(scratch, i)), ORDER).add(GATE_SCALE);
+            fromMemorySegment(FLOATS, ALL, at(place(gate, i)), ORDER)
+                    .max(LOWEST_GATE)
+                    .mul(GATE_SCALE)
+                    .div(denominator)
                     .mul(fromMemorySegment(FLOATS, ALL, at(place(up, i)), ORDER))
                     .intoMemorySegment(ALL, at(place(destination, i)), ORDER);
         }
@@ -104,7 +116,7 @@ final class RowKernel {
         }
     }
 
-    static float exponentials(long x, int count, long scratch) {
+    static float maximum(long x, int count) {
         int whole = count - count % COUNT;
         FloatVector maxima = broadcast(FLOATS, Float.NEGATIVE_INFINITY);
         for (int i = 0; i < whole; i += COUNT) {
@@ -114,14 +126,12 @@ final class RowKernel {
         for (int i = whole; i < count; i++) {
             maximum = Math.max(maximum, getFloat(place(x, i)));
         }
-        FloatVector sums = FloatVector.zero(FLOATS);
-        for (int i = 0; i < whole; i += COUNT) {
-            FloatVector e = Exponential.of(
-                    fromMemorySegment(FLOATS, ALL, at(place(x, i)), ORDER).sub(maximum));
-            e.intoMemorySegment(ALL, at(place(x, i)), ORDER);
-            sums = sums.add(e);
-        }
-        float sum = Lanes.sum(sums, scratch);
+        return maximum;
+    }
+
+    static float exponentials(long x, int count, float maximum, long scratch) {
+        int whole = count - count % COUNT;
+        float sum = Exponential.of(x, 1, maximum, 0, x, whole, scratch);
         for (int i = whole; i < count; i++) {
             float e = (float) Math.exp(getFloat(place(x, i)) - maximum);
             Memory.putFloat(place(x, i), e);

@@ -42,6 +42,7 @@ final class RowVerbs implements WorkerPool.Task {
     }
 
     void gate(CpuMatrix gate, CpuMatrix up, CpuMatrix destination) {
+        scratch.require(gate.columns() + kernels.lanes());
         start(Verb.GATE, gate, up, destination);
     }
 
@@ -87,7 +88,7 @@ final class RowVerbs implements WorkerPool.Task {
                         kernels.rotate(first.at(row, i), headSize / 2, second.row(row), third.row(row));
                     }
                 }
-                case GATE -> kernels.gate(first.row(row), second.row(row), third.row(row), columns);
+                case GATE -> kernels.gate(first.row(row), second.row(row), third.row(row), columns, scratch.of(worker));
                 case ADD -> kernels.add(first.row(row), second.row(row), columns);
                 case COPY -> Memory.copyFloats(first.row(row), second.row(row), columns);
             }

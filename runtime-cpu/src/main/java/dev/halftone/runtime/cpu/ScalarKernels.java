@@ -300,7 +300,7 @@ final class ScalarKernels implements Kernels {
     }
 
     @Override
-    public void gate(long gate, long up, long destination, int count) {
+    public void gate(long gate, long up, long destination, int count, long scratch) {
         for (int i = 0; i < count; i++) {
             float g = Memory.getFloat(at(gate, i));
             Memory.putFloat(at(destination, i), (float) (g / (1 + Math.exp(-g))) * Memory.getFloat(at(up, i)));
@@ -322,11 +322,16 @@ final class ScalarKernels implements Kernels {
     }
 
     @Override
-    public float exponentials(long x, int count, long scratch) {
+    public float maximum(long x, int count) {
         float maximum = Float.NEGATIVE_INFINITY;
         for (int i = 0; i < count; i++) {
             maximum = Math.max(maximum, Memory.getFloat(at(x, i)));
         }
+        return maximum;
+    }
+
+    @Override
+    public float exponentials(long x, int count, float maximum, long scratch) {
         float sum = 0;
         for (int i = 0; i < count; i++) {
             float e = (float) Math.exp(Memory.getFloat(at(x, i)) - maximum);

@@ -156,8 +156,8 @@ final class VectorKernels implements Kernels {
     }
 
     @Override
-    public void gate(long gate, long up, long destination, int count) {
-        RowKernel.gate(gate, up, destination, count);
+    public void gate(long gate, long up, long destination, int count, long scratch) {
+        RowKernel.gate(gate, up, destination, count, scratch);
     }
 
     @Override
@@ -171,8 +171,13 @@ final class VectorKernels implements Kernels {
     }
 
     @Override
-    public float exponentials(long x, int count, long scratch) {
-        return RowKernel.exponentials(x, count, scratch);
+    public float maximum(long x, int count) {
+        return RowKernel.maximum(x, count);
+    }
+
+    @Override
+    public float exponentials(long x, int count, float maximum, long scratch) {
+        return RowKernel.exponentials(x, count, maximum, scratch);
     }
 
     @Override

@@ -1,8 +1,8 @@
 package dev.halftone.runtime.cpu;
 
 import dev.halftone.core.weight.ActivationScheme;
+import dev.halftone.core.weight.CodedWeight;
 import dev.halftone.core.weight.DenseWeight;
-import dev.halftone.core.weight.QuantizedWeight;
 import dev.halftone.core.weight.StoredWeight;
 import dev.halftone.core.weight.Weight;
 import java.lang.invoke.MethodHandles;
@@ -36,8 +36,7 @@ final class WeightPacker {
         }
         PackedWeight packed = switch (weight) {
             case DenseWeight dense -> packDense(dense, lanes, pool);
-            case QuantizedWeight quantized -> pack(quantized.stored(), lanes, pool);
-            case StoredWeight stored -> pack(stored, lanes, pool);
+            case CodedWeight codes -> pack(codes.stored(), lanes, pool);
         };
         if (bias != null) {
             Memory.copyFloats(bias, 0, packed.bias(0), bias.length);

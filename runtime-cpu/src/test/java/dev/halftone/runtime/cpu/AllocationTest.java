@@ -109,8 +109,8 @@ class AllocationTest {
             Matrix gate = matrices.get(4);
             Matrix up = matrices.get(5);
             Batch batch = new Batch();
-            try (KvCache cache = backend.allocateCache(1, 1, 100, shape, DType.F32);
-                    KvCache half = backend.allocateCache(1, 1, 100, shape, DType.F16)) {
+            try (KvCache cache = backend.allocateCache(1, 1, 2200, shape, DType.F32);
+                    KvCache half = backend.allocateCache(1, 1, 2200, shape, DType.F16)) {
                 assertAllocatesNothing(backend, "decoding", 300, () -> {
                     batch.clear();
                     batch.add(0, 70, 1);
@@ -118,6 +118,9 @@ class AllocationTest {
                     backend.rope(q, 32, matrices.get(6), matrices.get(7));
                     backend.attention(q, k, v, shape, batch, cache, 0, out);
                     backend.attention(q, k, v, shape, batch, half, 0, out);
+                    batch.clear();
+                    batch.add(0, 2100, 1);
+                    backend.attention(q, k, v, shape, batch, cache, 0, out);
                     backend.add(out, q);
                     backend.gatedActivation(gate, up, gate);
                     backend.copy(up, gate);

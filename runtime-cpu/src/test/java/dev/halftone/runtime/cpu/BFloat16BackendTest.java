@@ -3,9 +3,8 @@ package dev.halftone.runtime.cpu;
 import dev.halftone.core.compute.Backend;
 import dev.halftone.core.compute.BackendContract;
 import dev.halftone.core.tensor.DType;
+import dev.halftone.core.weight.CodedWeight;
 import dev.halftone.core.weight.DenseWeight;
-import dev.halftone.core.weight.QuantizedWeight;
-import dev.halftone.core.weight.StoredWeight;
 import dev.halftone.core.weight.Weight;
 
 class BFloat16BackendTest extends BackendContract {
@@ -19,8 +18,7 @@ class BFloat16BackendTest extends BackendContract {
         return rows > CpuLinear.SMALL_ROWS
                 && switch (weight) {
                     case DenseWeight dense -> dense.tensor().type() == DType.BF16;
-                    case QuantizedWeight codes -> true;
-                    case StoredWeight codes -> true;
+                    case CodedWeight codes -> true;
                 };
     }
 }

@@ -20,6 +20,27 @@ class MemoryTest {
         }
     }
 
+    /// Such a block comes in pages of its own.
+    @Test
+    void largeBlocksHoldZeroesToo() {
+        for (int round = 0; round < 3; round++) {
+            try (Memory memory = Memory.ofBytes((9 << 20) + 4)) {
+                assertEquals(0, memory.address() % Memory.LINE);
+                assertEquals((9 << 20) + 4, memory.bytes());
+                for (long i = 0; i < memory.bytes(); i += 4) {
+                    assertEquals(0, Memory.getInt(memory.address() + i));
+                    Memory.putInt(memory.address() + i, -1);
+                }
+            }
+        }
+    }
+
+    @Test
+    void asksForMoreThanThereIs() {
+        assertThrows(OutOfMemoryError.class, () -> Memory.ofBytes(1L << 60));
+        assertThrows(ArithmeticException.class, () -> Memory.ofBytes(Long.MAX_VALUE));
+    }
+
     @Test
     void checksEveryAccessInTheCheckedMode() {
         Assumptions.assumeTrue(Memory.CHECKED, "not in the checked mode");
