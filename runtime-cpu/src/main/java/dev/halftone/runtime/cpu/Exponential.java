@@ -61,7 +61,7 @@ final class Exponential {
             IntVector steps = rounded.reinterpretAsInts().lanewise(VectorOperators.LSHL, 23);
             FloatVector e = p.reinterpretAsInts().add(steps).reinterpretAsFloats();
             e.intoMemorySegment(ALL, at(destination + offset), ORDER);
-            sums = sums.add(e);
+            sums = e.add(sums);
         }
         sums.intoMemorySegment(ALL, at(scratch), ORDER);
         return Lanes.sum(scratch);

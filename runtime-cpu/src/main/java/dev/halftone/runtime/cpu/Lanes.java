@@ -11,6 +11,10 @@ import jdk.incubator.vector.VectorSpecies;
 /// Kernels call the loads and stores of the Vector API directly, never through a helper of ours: those are inlined
 /// without condition, ours only while the compiler finds it worth the while, which it decides anew in every process,
 /// and a vector that crosses a call becomes an object. Only [#at], which passes an address, stands between.
+///
+/// For the same reason a sum that a loop carries is the argument of its operation, `x.add(sum)`, and not the receiver:
+/// at the head of the loop the compiler knows no more of it than that it is a vector. Which of their classes `add`
+/// belongs to it then takes from a profile, and a profile that is not there yet makes it a call.
 final class Lanes {
     static final VectorSpecies<Float> FLOATS = VectorSpecies.of(float.class, shape());
     static final VectorSpecies<Integer> INTS = VectorSpecies.of(int.class, FLOATS.vectorShape());

@@ -24,14 +24,14 @@ final class MachineKernel {
         FloatVector sum3 = FloatVector.zero(FLOATS);
         long place = from;
         for (int i = 0; i < quarter; i++) {
-            sum0 = sum0.add(fromMemorySegment(FLOATS, ALL, at(place), ORDER));
-            sum1 = sum1.add(fromMemorySegment(FLOATS, ALL, at(place + step), ORDER));
-            sum2 = sum2.add(fromMemorySegment(FLOATS, ALL, at(place + 2 * step), ORDER));
-            sum3 = sum3.add(fromMemorySegment(FLOATS, ALL, at(place + 3 * step), ORDER));
+            sum0 = fromMemorySegment(FLOATS, ALL, at(place), ORDER).add(sum0);
+            sum1 = fromMemorySegment(FLOATS, ALL, at(place + step), ORDER).add(sum1);
+            sum2 = fromMemorySegment(FLOATS, ALL, at(place + 2 * step), ORDER).add(sum2);
+            sum3 = fromMemorySegment(FLOATS, ALL, at(place + 3 * step), ORDER).add(sum3);
             place += BYTES;
         }
         for (long rest = place + 3 * step; rest < from + (long) vectors * BYTES; rest += BYTES) {
-            sum0 = sum0.add(fromMemorySegment(FLOATS, ALL, at(rest), ORDER));
+            sum0 = fromMemorySegment(FLOATS, ALL, at(rest), ORDER).add(sum0);
         }
         sum0.add(sum1).add(sum2.add(sum3)).intoMemorySegment(ALL, at(scratch), ORDER);
         return Lanes.sum(scratch);

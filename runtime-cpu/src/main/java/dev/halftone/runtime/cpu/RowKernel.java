@@ -118,11 +118,16 @@ final class RowKernel {
 
     static float maximum(long x, int count) {
         int whole = count - count % COUNT;
-        FloatVector maxima = broadcast(FLOATS, Float.NEGATIVE_INFINITY);
-        for (int i = 0; i < whole; i += COUNT) {
-            maxima = maxima.max(fromMemorySegment(FLOATS, ALL, at(place(x, i)), ORDER));
+        float maximum = Float.NEGATIVE_INFINITY;
+        if (whole > 0) {
+            FloatVector first = fromMemorySegment(FLOATS, ALL, at(x), ORDER);
+            FloatVector maxima = first;
+            for (int i = COUNT; i < whole; i += COUNT) {
+                maxima = fromMemorySegment(FLOATS, ALL, at(place(x, i)), ORDER).max(maxima);
+            }
+            // Once more the first, whose class the compiler knows; see Lanes.
+            maximum = first.max(maxima).reduceLanes(VectorOperators.MAX);
         }
-        float maximum = maxima.reduceLanes(VectorOperators.MAX);
         for (int i = whole; i < count; i++) {
             maximum = Math.max(maximum, getFloat(place(x, i)));
         }
