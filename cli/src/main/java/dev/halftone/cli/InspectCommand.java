@@ -8,7 +8,9 @@ import dev.halftone.core.tensor.Tensor;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -28,13 +30,19 @@ final class InspectCommand implements Command {
         try (Checkpoint checkpoint = Checkpoint.open(model)) {
             LlamaConfig config = ModelFacts.config(checkpoint);
             LinearWeights weights = LinearWeights.of(checkpoint);
-            boolean packedHead = weights.isPacked(Llama.HEAD);
+            List<String> packed = Stream.of(Llama.EMBEDDING, Llama.HEAD)
+                    .filter(weights::isPacked)
+                    .toList();
             ModelFacts facts =
-                    ModelFacts.of(config, packedHead, checkpoint.tensors().values());
+                    ModelFacts.of(config, packed, checkpoint.tensors().values());
             String quantization = weights.description().orElse(null);
-            String head =
-                    packedHead ? ", head quantized" : config.tiedEmbeddings() ? ", head tied to the embedding" : "";
-            describe(checkpoint, config, facts, quantization, head, console);
+            String tables = packed.contains(Llama.EMBEDDING) ? ", embedding quantized" : "";
+            if (packed.contains(Llama.HEAD)) {
+                tables += ", head quantized";
+            } else if (config.tiedEmbeddings()) {
+                tables += ", head tied to the embedding";
+            }
+            describe(checkpoint, config, facts, quantization, tables, console);
             if (tensors) {
                 for (Tensor tensor : checkpoint.tensors().values()) {
                     describe(tensor, console);
@@ -63,7 +71,7 @@ final class InspectCommand implements Command {
             LlamaConfig config,
             ModelFacts facts,
             String quantization,
-            String head,
+            String tables,
             Console console)
             throws IOException {
         field(
@@ -96,7 +104,7 @@ final class InspectCommand implements Command {
                 "bits",
                 Figures.format(
                         "%.2f per weight of the linears, %.2f overall", facts.bitsPerWeight(), facts.bitsOverall()));
-        field(console, "vocabulary", config.vocabulary() + head);
+        field(console, "vocabulary", config.vocabulary() + tables);
         field(console, "context", config.context() + " tokens");
         field(console, "tokenizer", has("tokenizer.json") ? "yes" : "no tokenizer.json");
         field(console, "chat template", hasChatTemplate(checkpoint) ? "yes" : "no");

@@ -10,13 +10,15 @@ import dev.halftone.core.tensor.Tensor;
 import java.io.IOException;
 import java.util.Collection;
 import java.util.EnumMap;
+import java.util.List;
 import java.util.Map;
 
 /// Sizes of a model, from its configuration and its files' headers alone.
 ///
-/// @param linears          matrices inside the blocks, those that are quantized, and the head where it is packed
+/// @param linears          matrices inside the blocks, those that are quantized, and head and embedding where they are
+///                         packed
 /// @param linearParameters weights in them
-/// @param otherParameters  numbers of all other tensors: embedding, a head in floating point, norms, biases
+/// @param otherParameters  numbers of all other tensors: embedding and head in floating point, norms, biases
 /// @param linearBytes      what the files hold for the linears: weights or codes, scales, zeros, order
 /// @param totalBytes       what the files hold for all tensors
 /// @param types            bytes by storage type
@@ -28,13 +30,13 @@ record ModelFacts(
         long totalBytes,
         Map<DType, Long> types) {
 
-    /// For a model whose head is in floating point.
+    /// For a model whose head and embedding are in floating point.
     static ModelFacts of(LlamaConfig config, Collection<Tensor> tensors) {
-        return of(config, false, tensors);
+        return of(config, List.of(), tensors);
     }
 
-    /// @param packedHead whether the head is quantized
-    static ModelFacts of(LlamaConfig config, boolean packedHead, Collection<Tensor> tensors) {
+    /// @param packedTables [Llama#HEAD] and [Llama#EMBEDDING], those of them that are quantized
+    static ModelFacts of(LlamaConfig config, Collection<String> packedTables, Collection<Tensor> tensors) {
         int linears = 0;
         long linearParameters = 0;
         for (InputSite site : InputSite.values()) {
@@ -43,10 +45,8 @@ record ModelFacts(
                 linearParameters += (long) config.layers() * site.outputs(name, config) * site.width(config);
             }
         }
-        if (packedHead) {
-            linears++;
-            linearParameters += (long) config.vocabulary() * config.hidden();
-        }
+        linears += packedTables.size();
+        linearParameters += (long) packedTables.size() * config.vocabulary() * config.hidden();
         long otherParameters = 0;
         long linearBytes = 0;
         long totalBytes = 0;
@@ -55,7 +55,7 @@ record ModelFacts(
             long bytes = tensor.data().byteSize();
             totalBytes += bytes;
             types.merge(tensor.type(), bytes, Long::sum);
-            if (isInLinear(tensor.name(), config) || packedHead && isInHead(tensor.name())) {
+            if (isInLinear(tensor.name(), config) || isIn(tensor.name(), packedTables)) {
                 linearBytes += bytes;
             } else {
                 otherParameters += tensor.shape().elements();
@@ -69,8 +69,8 @@ record ModelFacts(
                 checkpoint.config(), checkpoint.json("generation_config.json").orElse(null));
     }
 
-    private static boolean isInHead(String tensor) {
-        return tensor.startsWith(Llama.HEAD + ".") && !tensor.endsWith(".bias");
+    private static boolean isIn(String tensor, Collection<String> tables) {
+        return tables.stream().anyMatch(table -> tensor.startsWith(table + ".")) && !tensor.endsWith(".bias");
     }
 
     /// Whether a tensor is the weight of a linear of a block, whole or packed; its bias is not.

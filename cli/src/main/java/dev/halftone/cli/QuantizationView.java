@@ -90,7 +90,7 @@ final class QuantizationView implements QuantizationListener {
                         .filter(setting -> !setting.getKey().equals(Recipe.OVERRIDES))
                         .map(setting -> " · " + setting.getKey() + " " + setting.getValue())
                         .collect(Collectors.joining()));
-        if (!plan.recipe().overrides().isEmpty() || plan.recipe().headBits() != null) {
+        if (!plan.recipe().overrides().isEmpty() || !plan.recipe().tables().isEmpty()) {
             console.line(console.bold("Mixed") + "  " + mixture()
                     + Figures.format(" · %.3f bits per weight", plan.bitsPerWeight()));
         }

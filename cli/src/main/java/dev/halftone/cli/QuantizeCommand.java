@@ -89,6 +89,14 @@ final class QuantizeCommand implements Command {
     Integer headBits;
 
     @Option(
+            names = "--embedding-bits",
+            paramLabel = "N",
+            description = "Round the embedding table too, plainly, to 8 bits with a scale for each token: in"
+                    + " compressed-tensors, which transformers loads and vLLM does not. Where the head is that table,"
+                    + " --head-bits has to go with it. Default: it stays in floating point.")
+    Integer embeddingBits;
+
+    @Option(
             names = "--target-bpw",
             paramLabel = "X",
             description = "Choose the bits of each linear, so that all take X bits per weight: measures first which of"
@@ -210,7 +218,7 @@ final class QuantizeCommand implements Command {
         InputOptions inputs = InputOptions.of(chosen.usualInputs(), activations, activationRange);
         inputs.requireSymmetric(asymmetric);
         inputs.requireNoBudget(targetBpw);
-        requireHeadBits();
+        requireTableBits();
         OutputOptions outputs = outputOptions();
         LlamaConfig config;
         SchemeOptions options;
@@ -230,7 +238,8 @@ final class QuantizeCommand implements Command {
         }
         Recipe usual = chosen.recipe(settings, options.scheme(), layout, inputs.rounding())
                 .withOverrides(OverrideOptions.of(skips, overrides))
-                .withHeadBits(headBits);
+                .withHeadBits(headBits)
+                .withEmbeddingBits(embeddingBits);
         view = new QuantizationView(console, out, force, !noResume);
         boolean reads = usual.needsCalibration() || targetBpw != null;
         Calibration shown = reads ? calibration(config, console) : null;
@@ -258,9 +267,12 @@ final class QuantizeCommand implements Command {
         return 0;
     }
 
-    private void requireHeadBits() {
+    private void requireTableBits() {
         if (headBits != null && !HEAD_BITS.contains(headBits)) {
             throw Usage.fault("--head-bits must be 4 or 8, found " + headBits, "--head-bits 8");
+        }
+        if (embeddingBits != null && embeddingBits != 8) {
+            throw Usage.fault("--embedding-bits must be 8, found " + embeddingBits, "--embedding-bits 8");
         }
     }
 

@@ -9,7 +9,6 @@ import dev.halftone.core.checkpoint.GgufType;
 import dev.halftone.core.checkpoint.TensorSpec;
 import dev.halftone.core.convert.ConversionReport.TensorReport;
 import dev.halftone.core.convert.ModelTensors.Entry;
-import dev.halftone.core.convert.ModelTensors.Role;
 import dev.halftone.core.layout.GgufBlocks;
 import dev.halftone.core.layout.GgufRounding;
 import dev.halftone.core.layout.LinearWeights;
@@ -18,7 +17,6 @@ import dev.halftone.core.model.LlamaConfig;
 import dev.halftone.core.tensor.DType;
 import dev.halftone.core.tensor.Shape;
 import dev.halftone.core.tensor.Tensor;
-import dev.halftone.core.weight.DenseWeight;
 import dev.halftone.core.weight.Weight;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -134,7 +132,7 @@ public final class DenseExport {
     private record Rows(int count, int columns, RowSource source) {}
 
     private Rows rows(Entry entry) {
-        if (entry.role() == Role.LINEAR || entry.linear().equals(Llama.HEAD)) {
+        if (entry.isMatrix()) {
             Weight weight = weights.weight(entry.linear());
             entry.requireShape(Shape.of(weight.outputs(), weight.inputs()), checkpoint.directory());
             return new Rows(weight.outputs(), weight.inputs(), weight::restoreRow);
@@ -144,10 +142,6 @@ public final class DenseExport {
         if (!tensor.type().isFloating()) {
             throw new HalftoneException(
                     Kind.INPUT, entry.name() + " is " + tensor.type(), "expected floating point", null);
-        }
-        if (entry.role() == Role.TABLE) {
-            Weight table = new DenseWeight(tensor);
-            return new Rows(table.outputs(), table.inputs(), table::restoreRow);
         }
         int length = Math.toIntExact(tensor.elements());
         return new Rows(1, length, (row, destination, offset) -> tensor.copyTo(0, length, destination, offset));

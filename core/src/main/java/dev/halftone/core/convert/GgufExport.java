@@ -20,7 +20,6 @@ import dev.halftone.core.model.LlamaConfig;
 import dev.halftone.core.model.RotaryScaling;
 import dev.halftone.core.tensor.Shape;
 import dev.halftone.core.tensor.Tensor;
-import dev.halftone.core.weight.DenseWeight;
 import dev.halftone.core.weight.QuantizedWeight;
 import dev.halftone.core.weight.Weight;
 import java.io.IOException;
@@ -157,18 +156,9 @@ public final class GgufExport {
     }
 
     private Weight weight(Entry entry) {
-        Weight weight = entry.gguf().equals("token_embd.weight")
-                ? table(checkpoint.tensor(entry.name()))
-                : weights.weight(entry.linear());
+        Weight weight = weights.weight(entry.linear());
         requireShape(entry, Shape.of(weight.outputs(), weight.inputs()));
         return weight;
-    }
-
-    private Weight table(Tensor tensor) {
-        if (tensor.shape().rank() != 2 || !tensor.type().isFloating()) {
-            throw fault(tensor.name(), "is no table", "found " + tensor.type() + " " + tensor.shape());
-        }
-        return new DenseWeight(tensor);
     }
 
     private float[] vector(Entry entry) {

@@ -33,6 +33,11 @@ final class ModelTensors {
     /// @param gguf  in a GGUF file
     /// @param heads whose rows the two formats order differently; 0 if they agree
     record Entry(String name, String gguf, Shape shape, Role role, int heads) {
+        /// Whether it is a matrix, which may be packed.
+        boolean isMatrix() {
+            return role == Role.LINEAR || role == Role.TABLE;
+        }
+
         /// The name of a linear without suffix.
         String linear() {
             return name.substring(0, name.lastIndexOf('.'));
@@ -91,7 +96,7 @@ final class ModelTensors {
     static List<Entry> of(LlamaConfig config, boolean tied) {
         List<Entry> entries = new ArrayList<>();
         Shape table = Shape.of(config.vocabulary(), config.hidden());
-        entries.add(new Entry(Llama.EMBEDDING, "token_embd.weight", table, Role.TABLE, 0));
+        entries.add(new Entry(Llama.EMBEDDING + ".weight", "token_embd.weight", table, Role.TABLE, 0));
         for (int layer = 0; layer < config.layers(); layer++) {
             addBlock(entries, config, layer);
         }

@@ -69,14 +69,6 @@ final class Repacking {
         }
     }
 
-    private static boolean isLinear(Entry entry) {
-        return entry.role() == Role.LINEAR || entry.linear().equals(Llama.HEAD);
-    }
-
-    private static boolean isHead(Entry entry) {
-        return entry.linear().equals(Llama.HEAD);
-    }
-
     private QuantizedWeight read(Entry entry) {
         QuantizedWeight weight = (QuantizedWeight) weights.weight(entry.linear());
         entry.requireShape(Shape.of(weight.outputs(), weight.inputs()), checkpoint.directory());
@@ -85,7 +77,7 @@ final class Repacking {
 
     private void look() {
         for (Entry entry : entries) {
-            if (isLinear(entry) && weights.isPacked(entry.linear())) {
+            if (entry.isMatrix() && weights.isPacked(entry.linear())) {
                 QuantizedWeight weight = read(entry);
                 schemes.put(entry, Repacked.scheme(name, weight.scheme()));
                 actOrder |= !Repacked.isInOrder(weight);
@@ -101,7 +93,7 @@ final class Repacking {
         Map<QuantizationScheme, Integer> counts = new HashMap<>();
         QuantizationScheme commonest = null;
         for (Map.Entry<Entry, QuantizationScheme> packed : schemes.entrySet()) {
-            if (!isHead(packed.getKey())) {
+            if (packed.getKey().role() == Role.LINEAR) {
                 int count = counts.merge(packed.getValue(), 1, Integer::sum);
                 if (commonest == null || count > counts.get(commonest)) {
                     commonest = packed.getValue();
@@ -116,7 +108,10 @@ final class Repacking {
     }
 
     private PackedLayout layout(Entry entry) {
-        ActivationScheme.Kind own = isHead(entry) ? ActivationScheme.Kind.NONE : activations;
+        if (entry.linear().equals(Llama.EMBEDDING)) {
+            return PackedLayouts.ofTable(name, schemes.get(entry));
+        }
+        ActivationScheme.Kind own = entry.role() == Role.TABLE ? ActivationScheme.Kind.NONE : activations;
         return PackedLayouts.of(name, schemes.get(entry), own, actOrder);
     }
 
@@ -149,14 +144,16 @@ final class Repacking {
     private ObjectNode section(QuantizationScheme scheme) {
         List<String> dense = new ArrayList<>();
         Map<String, QuantizationScheme> exceptions = new LinkedHashMap<>();
-        QuantizationScheme head = null;
+        Map<String, QuantizationScheme> tables = new LinkedHashMap<>();
         for (Entry entry : entries) {
-            if (!isLinear(entry)) {
+            if (!entry.isMatrix()) {
                 continue;
             }
             QuantizationScheme own = schemes.get(entry);
-            if (isHead(entry)) {
-                head = own;
+            if (entry.role() == Role.TABLE) {
+                if (own != null) {
+                    tables.put(entry.linear(), own);
+                }
             } else if (own == null) {
                 dense.add(entry.linear());
             } else if (!own.equals(scheme)) {
@@ -170,7 +167,7 @@ final class Repacking {
                         Map.of("converted_from", weights.description().orElseThrow()),
                         dense,
                         exceptions,
-                        head);
+                        tables);
     }
 
     private TensorReport copy(Entry entry, CheckpointWriter writer) throws IOException {

@@ -282,7 +282,8 @@ public final class AwqGemmLayout implements PackedLayout {
             Map<String, ?> meta,
             Collection<String> denseLinears,
             Map<String, QuantizationScheme> exceptions,
-            QuantizationScheme head) {
+            Map<String, QuantizationScheme> tables) {
+        QuantizationScheme head = tables.get(HEAD);
         if (head != null) {
             throw new HalftoneException(
                     Kind.USAGE,

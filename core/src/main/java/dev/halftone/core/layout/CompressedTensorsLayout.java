@@ -83,6 +83,12 @@ public final class CompressedTensorsLayout implements PackedLayout {
         return writing(CompressedTensorsGroup.of(Format.INT, scheme, activations));
     }
 
+    /// For writing a table of embeddings: "int-quantized", one scale for each row. Readers of the format look for
+    /// `weight` in such a module, which the packed form does not have.
+    static CompressedTensorsLayout table(QuantizationScheme scheme) {
+        return writing(CompressedTensorsGroup.of(Format.INT, scheme, ActivationScheme.Kind.NONE));
+    }
+
     private static CompressedTensorsLayout writing(CompressedTensorsGroup group) {
         return new CompressedTensorsLayout(new CompressedTensorsSettings(List.of(group), LinearNames.NONE));
     }
@@ -466,14 +472,17 @@ public final class CompressedTensorsLayout implements PackedLayout {
             Map<String, ?> meta,
             Collection<String> dense,
             Map<String, QuantizationScheme> exceptions,
-            QuantizationScheme head) {
+            Map<String, QuantizationScheme> tables) {
+        QuantizationScheme head = tables.get(HEAD);
         if (settings.groups().size() != 1) {
             throw new IllegalArgumentException("a configuration is written for linears that are all alike");
         }
         CompressedTensorsGroup alike = settings.groups().getFirst();
         ObjectNode section = JsonNodeFactory.instance.objectNode();
         section.put("quant_method", NAME);
-        boolean mixed = head != null && alike.format() != Format.PACKED;
+        QuantizationScheme embedding = tables.get(EMBEDDING);
+        Format others = alike.format() == Format.PACKED ? Format.INT : Format.PACKED;
+        boolean mixed = (others == Format.PACKED ? head : embedding) != null;
         section.put("format", mixed ? MIXED : alike.format().text());
         section.put("quantization_status", "compressed");
         section.put("version", VERSION);
@@ -488,14 +497,18 @@ public final class CompressedTensorsLayout implements PackedLayout {
         ObjectNode groups = section.putObject("config_groups");
         // A linear's own name goes before the name of its class.
         writeGroup(groups, List.of("Linear"), alike, scheme);
-        Map<QuantizationScheme, List<String>> others = new LinkedHashMap<>();
+        Map<QuantizationScheme, List<String>> named = new LinkedHashMap<>();
         exceptions.forEach((linear, own) ->
-                others.computeIfAbsent(own, any -> new ArrayList<>()).add(linear));
-        others.forEach((own, linears) -> writeGroup(groups, linears, alike, own));
+                named.computeIfAbsent(own, any -> new ArrayList<>()).add(linear));
+        named.forEach((own, linears) -> writeGroup(groups, linears, alike, own));
         if (head != null) {
             // Named even if it is like the others: some readers do not count the head among the linears.
             CompressedTensorsGroup own = CompressedTensorsGroup.of(Format.PACKED, head, ActivationScheme.Kind.NONE);
             writeGroup(groups, List.of("re:^" + HEAD + "$"), own, head);
+        }
+        if (embedding != null) {
+            CompressedTensorsGroup own = CompressedTensorsGroup.of(Format.INT, embedding, ActivationScheme.Kind.NONE);
+            writeGroup(groups, List.of("re:^" + EMBEDDING.replace(".", "\\.") + "$"), own, embedding);
         }
         return section;
     }

@@ -346,7 +346,8 @@ public final class GptqLayout implements PackedLayout {
             Map<String, ?> meta,
             Collection<String> dense,
             Map<String, QuantizationScheme> exceptions,
-            QuantizationScheme head) {
+            Map<String, QuantizationScheme> tables) {
+        QuantizationScheme head = tables.get(HEAD);
         Map<String, QuantizationScheme> others = new LinkedHashMap<>(exceptions);
         if (head != null && !head.equals(scheme)) {
             others.put(HEAD, head);

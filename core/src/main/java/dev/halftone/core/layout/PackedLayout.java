@@ -22,6 +22,9 @@ public sealed interface PackedLayout permits GptqLayout, AwqGemmLayout, Compress
     /// The linear that makes logits, as every format calls it.
     String HEAD = "lm_head";
 
+    /// The table of token embeddings, as every format calls it.
+    String EMBEDDING = "model.embed_tokens";
+
     /// As configurations spell it.
     String name();
 
@@ -64,7 +67,7 @@ public sealed interface PackedLayout permits GptqLayout, AwqGemmLayout, Compress
     ///              tool, where the format has no place for it
     /// @param dense      linears of the decoder blocks that were left in floating point
     /// @param exceptions linears of the decoder blocks whose scheme is not `scheme`, and theirs
-    /// @param head       scheme of [#HEAD], whose inputs are not rounded, or null if it was left in floating point
+    /// @param tables     schemes of [#HEAD], whose inputs are not rounded, and [#EMBEDDING], where they are packed
     /// @throws HalftoneException of kind USAGE if the format has no place for exceptions, or for a packed head
     ObjectNode config(
             QuantizationScheme scheme,
@@ -72,16 +75,16 @@ public sealed interface PackedLayout permits GptqLayout, AwqGemmLayout, Compress
             Map<String, ?> meta,
             Collection<String> dense,
             Map<String, QuantizationScheme> exceptions,
-            QuantizationScheme head);
+            Map<String, QuantizationScheme> tables);
 
-    /// The section of a file whose head is in floating point.
+    /// The section of a file whose head and embedding are in floating point.
     default ObjectNode config(
             QuantizationScheme scheme,
             String tool,
             Map<String, ?> meta,
             Collection<String> dense,
             Map<String, QuantizationScheme> exceptions) {
-        return config(scheme, tool, meta, dense, exceptions, null);
+        return config(scheme, tool, meta, dense, exceptions, Map.of());
     }
 
     /// The section of a file whose packed linears are all alike.

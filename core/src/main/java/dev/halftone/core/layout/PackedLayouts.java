@@ -74,6 +74,23 @@ public final class PackedLayouts {
         return layout;
     }
 
+    /// The layout for writing the table of embeddings in `scheme`.
+    ///
+    /// @throws HalftoneException of kind USAGE if there is no such layout, or it has no place for such a table
+    public static PackedLayout ofTable(String name, QuantizationScheme scheme) {
+        if (!NAMES.contains(name)) {
+            throw unknown(name);
+        }
+        if (!name.equals(CompressedTensorsLayout.NAME)) {
+            throw new HalftoneException(
+                    Kind.USAGE,
+                    "the layout '" + name + "' leaves the embedding table in floating point",
+                    "'" + PackedLayout.EMBEDDING + "' is to be " + scheme,
+                    "use " + CompressedTensorsLayout.NAME + ", or leave the table as it is");
+        }
+        return CompressedTensorsLayout.table(scheme);
+    }
+
     private static HalftoneException unknown(String name) {
         return new HalftoneException(
                 Kind.USAGE,

@@ -19,7 +19,7 @@ import java.util.List;
 /// backend, and needs the checkpoint no more once loaded unless the backend says otherwise.
 public final class Llama implements AutoCloseable {
     /// The table of token embeddings, `[vocabulary, hidden]`.
-    public static final String EMBEDDING = "model.embed_tokens.weight";
+    public static final String EMBEDDING = PackedLayout.EMBEDDING;
     /// The last norm, `[hidden]`.
     public static final String NORM = "model.norm.weight";
     /// The linear that makes logits; not in the file when the embeddings are tied.

@@ -32,9 +32,12 @@ record WeightLoader(LinearWeights weights, Checkpoint checkpoint, Backend backen
         return backend.bind(weight, bias(name, outputs, biased));
     }
 
-    /// A dense table whatever the layout of the linears.
+    /// A table, which most layouts leave in floating point.
     Linear table(String name, int rows, int columns) {
-        Tensor tensor = floating(name, Shape.of(rows, columns));
+        if (weights.isPacked(name)) {
+            return linear(name, rows, columns, false);
+        }
+        Tensor tensor = floating(name + ".weight", Shape.of(rows, columns));
         return backend.bind(new DenseWeight(tensor), null);
     }
 

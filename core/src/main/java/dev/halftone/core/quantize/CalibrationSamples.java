@@ -1,19 +1,17 @@
 package dev.halftone.core.quantize;
 
-import dev.halftone.core.checkpoint.Checkpoint;
 import dev.halftone.core.checkpoint.SafetensorsWriter;
 import dev.halftone.core.checkpoint.TensorSpec;
 import dev.halftone.core.compute.Backend;
 import dev.halftone.core.compute.Matrix;
 import dev.halftone.core.model.DecoderBlock;
 import dev.halftone.core.model.InputSite;
-import dev.halftone.core.model.Llama;
 import dev.halftone.core.model.LlamaConfig;
 import dev.halftone.core.model.Workspace;
 import dev.halftone.core.tensor.DType;
 import dev.halftone.core.tensor.Shape;
 import dev.halftone.core.tensor.Tensor;
-import dev.halftone.core.weight.DenseWeight;
+import dev.halftone.core.weight.Weight;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
@@ -143,8 +141,7 @@ final class CalibrationSamples implements AutoCloseable {
     }
 
     /// Looks up the embeddings of all tokens.
-    void embed(Checkpoint checkpoint, Calibration calibration) {
-        DenseWeight embedding = new DenseWeight(checkpoint.tensor(Llama.EMBEDDING));
+    void embed(Weight embedding, Calibration calibration) {
         int width = config.hidden();
         float[] rows = new float[facts.length() * width];
         for (int sample = 0; sample < facts.samples(); sample++) {

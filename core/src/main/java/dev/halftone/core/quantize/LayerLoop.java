@@ -67,25 +67,30 @@ final class LayerLoop {
     /// @param resumption  what is done already
     /// @return reports on all linears, earlier ones included
     List<LinearReport> run(Calibration calibration, Resumption resumption) throws IOException {
+        reports.addAll(resumption.linears());
         quantizeBlocks(calibration, resumption);
         if (plan.head().isPresent()) {
-            quantizeHead(plan.head().get());
+            quantizeTable(plan.head().get());
         }
         return reports;
     }
 
-    /// It is rounded to nearest whatever the method: nothing is measured behind the last block.
-    private void quantizeHead(LinearTask head) throws IOException {
-        Weight weight = new DenseWeight(checkpoint.tensor(head.source(plan.config())));
-        quantize(head, new RoundToNearest(), weight, null, ActivationScheme.NONE);
+    /// Head and embeddings are rounded to nearest whatever the method: nothing is measured behind the last block, and
+    /// there is nothing in front of the first.
+    private QuantizedWeight quantizeTable(LinearTask table) throws IOException {
+        Weight weight = new DenseWeight(checkpoint.tensor(table.source(plan.config())));
+        return quantize(table, new RoundToNearest(), weight, null, ActivationScheme.NONE);
     }
 
     private void quantizeBlocks(Calibration calibration, Resumption resumption) throws IOException {
-        reports.addAll(resumption.linears());
         if (resumption.blocks() > 0) {
             progress.resumed(resumption.blocks());
         }
         int layers = plan.config().layers();
+        // An earlier run that got anywhere began with it.
+        Weight embedding = plan.embedding().isPresent() && resumption.blocks() == 0
+                ? quantizeTable(plan.embedding().get())
+                : embedding();
         if (plan.calibration() == null) {
             for (int layer = resumption.blocks(); layer < layers; layer++) {
                 for (LinearTask linear : plan.linears(layer)) {
@@ -100,8 +105,9 @@ final class LayerLoop {
             return;
         }
         try (CalibrationScratch scratch = new CalibrationScratch(plan.config(), calibration.facts(), backend);
-                CalibrationSamples samples = samples(calibration, resumption, scratch, true);
-                FloatTwin twin = needsTwin() ? twin(samples(calibration, resumption, scratch, false)) : null;
+                CalibrationSamples samples = samples(embedding, calibration, resumption, scratch, true);
+                FloatTwin twin =
+                        needsTwin() ? twin(samples(embedding(), calibration, resumption, scratch, false)) : null;
                 FoldSearch search = plan.recipe().transforms().isEmpty()
                         ? null
                         : new FoldSearch(
@@ -130,13 +136,22 @@ final class LayerLoop {
         return plan.recipe().quantizer();
     }
 
+    /// The float model's.
+    private Weight embedding() {
+        return new DenseWeight(checkpoint.tensor(Llama.EMBEDDING + ".weight"));
+    }
+
     /// The samples before the first block, or empty ones that are to be restored.
     private CalibrationSamples samples(
-            Calibration calibration, Resumption resumption, CalibrationScratch scratch, boolean keepingInputs) {
+            Weight embedding,
+            Calibration calibration,
+            Resumption resumption,
+            CalibrationScratch scratch,
+            boolean keepingInputs) {
         CalibrationSamples samples =
                 new CalibrationSamples(plan.config(), calibration.facts(), scratch, keepingInputs, backend);
         if (resumption.blocks() == 0) {
-            samples.embed(checkpoint, calibration);
+            samples.embed(embedding, calibration);
             checkpoint.release(Llama.EMBEDDING);
         }
         return samples;

@@ -5,7 +5,7 @@ import java.util.List;
 /// How the quantization of one linear went.
 ///
 /// @param name     as in `model.layers.3.mlp.up_proj`
-/// @param layer    index of its block; the head stands behind the last one
+/// @param layer    index of its block; head and embeddings stand behind the last one
 /// @param outputs  rows of its weight
 /// @param inputs   columns of its weight
 /// @param error    of the restored weight

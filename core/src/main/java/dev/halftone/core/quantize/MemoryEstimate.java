@@ -71,8 +71,7 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
             long heapLimit,
             long tokenizerBytes) {
         SequencedMap<String, Long> parts = new LinkedHashMap<>();
-        List<LinearTask> linears =
-                all.stream().filter(linear -> !linear.isHead()).toList();
+        List<LinearTask> linears = all.stream().filter(LinearTask::isOfBlock).toList();
         if (calibration != null) {
             parts.put("calibration activations", samples(config, calibration));
             long forward = forward(config, calibration);
@@ -102,7 +101,7 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
         long ofBlocks = sum(parts);
         if (packing(all) > ofBlocks) {
             // It is packed when nothing else is there any more.
-            parts.put("packing of the head beyond that", packing(all) - ofBlocks);
+            parts.put("packing of head or embeddings beyond that", packing(all) - ofBlocks);
         }
         long codes = largest(all);
         long arrays =

@@ -89,8 +89,8 @@ final class Progress {
 
     private double work(LinearTask linear) {
         double inputs = linear.inputs();
-        // The head is rounded without calibration whatever the method.
-        if (plan.calibration() == null || linear.isHead()) {
+        // Head and embeddings are rounded without calibration whatever the method.
+        if (plan.calibration() == null || !linear.isOfBlock()) {
             return linear.parameters();
         }
         // The factorisation is paid by the first of the linears that share it.

@@ -10,6 +10,7 @@ import dev.halftone.core.checkpoint.TensorSpec;
 import dev.halftone.core.layout.LinearWeights;
 import dev.halftone.core.model.DecoderBlock;
 import dev.halftone.core.model.InputSite;
+import dev.halftone.core.model.Llama;
 import dev.halftone.core.model.LlamaConfig;
 import dev.halftone.core.tensor.Shape;
 import dev.halftone.core.tensor.Tensor;
@@ -32,8 +33,8 @@ import java.util.stream.Stream;
 /// @param config       of the model
 /// @param recipe       how it is to be quantized
 /// @param calibration  what the method will be shown, or null if it needs nothing
-/// @param linears      in the order of work: block by block, and inside a block in the order in which data flow; the
-///                     head last, if it is quantized
+/// @param linears      in the order of work: the embeddings first, if they are quantized, then block by block, and
+///                     inside a block in the order in which data flow; the head last, if it is quantized
 /// @param dense        full names of the linears of the blocks that stay in floating point, in the same order
 /// @param specs        of every tensor of the output
 /// @param shardBytes   of tensors in one file of the output at most
@@ -122,7 +123,14 @@ public record QuantizationPlan(
                     "the overrides leave every linear in floating point",
                     "fewer overrides");
         }
-        recipe.headScheme().ifPresent(scheme -> linears.add(LinearTask.head(config, scheme)));
+        Map<String, QuantizationScheme> tables = recipe.tableSchemes();
+        if (tables.containsKey(Llama.HEAD)) {
+            linears.add(LinearTask.head(config, tables.get(Llama.HEAD)));
+        }
+        if (tables.containsKey(Llama.EMBEDDING)) {
+            requireHeadOfItsOwn(config, tables);
+            linears.addFirst(LinearTask.embedding(config, tables.get(Llama.EMBEDDING)));
+        }
         for (LinearTask linear : linears) {
             requireShape(checkpoint, linear.source(config), linear);
         }
@@ -218,28 +226,31 @@ public record QuantizationPlan(
             Recipe recipe, List<LinearTask> linears, List<String> dense, String tool, Map<String, ?> meta) {
         Map<String, QuantizationScheme> exceptions = new LinkedHashMap<>();
         for (LinearTask linear : linears) {
-            if (!linear.isHead() && !linear.scheme().equals(recipe.scheme())) {
+            if (linear.isOfBlock() && !linear.scheme().equals(recipe.scheme())) {
                 exceptions.put(linear.name(), linear.scheme());
             }
         }
-        return recipe.layout()
-                .config(
-                        recipe.scheme(),
-                        tool,
-                        meta,
-                        dense,
-                        exceptions,
-                        recipe.headScheme().orElse(null));
+        return recipe.layout().config(recipe.scheme(), tool, meta, dense, exceptions, recipe.tableSchemes());
     }
 
     /// The linears of the blocks.
     List<LinearTask> ofBlocks() {
-        return linears.stream().filter(linear -> !linear.isHead()).toList();
+        return linears.stream().filter(LinearTask::isOfBlock).toList();
+    }
+
+    /// Head and embeddings, as far as they are quantized.
+    List<LinearTask> tables() {
+        return linears.stream().filter(linear -> !linear.isOfBlock()).toList();
     }
 
     /// The head, if it is quantized.
     Optional<LinearTask> head() {
         return linears.stream().filter(LinearTask::isHead).findFirst();
+    }
+
+    /// The table of embeddings, if it is quantized.
+    Optional<LinearTask> embedding() {
+        return linears.stream().filter(LinearTask::isEmbedding).findFirst();
     }
 
     /// The linears of one site. Runtimes stack them into one product, and so they must be stored alike.
@@ -266,6 +277,16 @@ public record QuantizationPlan(
                     found -> linears.add(new LinearTask(
                             layer, site, linear, site.outputs(linear, config), site.width(config), found)),
                     () -> dense.add(name));
+        }
+    }
+
+    private static void requireHeadOfItsOwn(LlamaConfig config, Map<String, QuantizationScheme> tables) {
+        if (config.tiedEmbeddings() && !tables.containsKey(Llama.HEAD)) {
+            throw new HalftoneException(
+                    Kind.USAGE,
+                    "the head of this model is its embedding table",
+                    "once the table is " + tables.get(Llama.EMBEDDING) + ", readers need a head beside it",
+                    "round the head as well, with --head-bits 8");
         }
     }
 

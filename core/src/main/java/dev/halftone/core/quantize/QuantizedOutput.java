@@ -197,7 +197,7 @@ final class QuantizedOutput implements AutoCloseable {
         SortedMap<String, Object> meta = new TreeMap<>(recipe.settings());
         // The section says itself what is otherwise.
         meta.remove(Recipe.OVERRIDES);
-        meta.remove(Recipe.HEAD_BITS);
+        meta.keySet().removeAll(Recipe.TABLE_BITS.values());
         meta.put("algorithm", recipe.method());
         if (plan.calibration() != null) {
             meta.put("true_sequential", true);
@@ -209,7 +209,7 @@ final class QuantizedOutput implements AutoCloseable {
         ObjectNode config = source.config();
         config.set("quantization_config", section);
         if (plan.head().isPresent()) {
-            // The embedding table stays in floating point; the head is a matrix of its own now.
+            // The head is a matrix of its own now.
             config.put(LlamaConfig.TIED, false);
         }
         writer.writeJson("config.json", config);

@@ -3,10 +3,13 @@ package dev.halftone.core.quantize;
 import dev.halftone.core.layout.PackedLayout;
 import dev.halftone.core.layout.PackedLayouts;
 import dev.halftone.core.model.InputSite;
+import dev.halftone.core.model.Llama;
 import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.QuantizationScheme;
+import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.SortedMap;
@@ -15,7 +18,7 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /// How a model is to be quantized. Every linear of the decoder blocks is, unless an override leaves it out, and the
-/// head where that is asked for; embedding, norms and biases are not.
+/// head and the embeddings where that is asked for; norms and biases are not.
 ///
 /// @param transforms rewrite each block before its weights are rounded, in this order
 /// @param quantizer  finds the codes
@@ -23,7 +26,8 @@ import java.util.stream.Stream;
 /// @param overrides  linears with other schemes; the first that matches counts
 /// @param layout     how they are stored
 /// @param inputs     how the inputs of every linear of the blocks are rounded when the written model runs
-/// @param headBits   of a code of the head, which is rounded to nearest, or null if the head stays in floating point
+/// @param tables     bits of a code of [Llama#HEAD] and of [Llama#EMBEDDING], which are rounded to nearest; one that is
+///                   not named stays in floating point
 public record Recipe(
         List<BlockTransform> transforms,
         WeightQuantizer quantizer,
@@ -31,12 +35,13 @@ public record Recipe(
         List<SchemeOverride> overrides,
         PackedLayout layout,
         InputRounding inputs,
-        Integer headBits) {
+        SortedMap<String, Integer> tables) {
     /// Under which [#settings] tells of overrides.
     public static final String OVERRIDES = "overrides";
 
-    /// Under which [#settings] tells of the head.
-    public static final String HEAD_BITS = "head_bits";
+    /// Under which [#settings] tells of head and embeddings.
+    public static final Map<String, String> TABLE_BITS =
+            Map.of(Llama.HEAD, "head_bits", Llama.EMBEDDING, "embedding_bits");
 
     public Recipe {
         overrides = List.copyOf(overrides);
@@ -45,6 +50,10 @@ public record Recipe(
         Objects.requireNonNull(scheme);
         Objects.requireNonNull(layout);
         Objects.requireNonNull(inputs);
+        tables = Collections.unmodifiableSortedMap(new TreeMap<>(tables));
+        if (!TABLE_BITS.keySet().containsAll(tables.keySet())) {
+            throw new IllegalArgumentException("no tables: " + tables.keySet());
+        }
     }
 
     /// Every linear in one scheme.
@@ -54,7 +63,7 @@ public record Recipe(
             QuantizationScheme scheme,
             PackedLayout layout,
             InputRounding inputs) {
-        this(transforms, quantizer, scheme, List.of(), layout, inputs, null);
+        this(transforms, quantizer, scheme, List.of(), layout, inputs, Collections.emptySortedMap());
     }
 
     /// For inputs that stay in floating point.
@@ -63,7 +72,7 @@ public record Recipe(
             WeightQuantizer quantizer,
             QuantizationScheme scheme,
             PackedLayout layout) {
-        this(transforms, quantizer, scheme, List.of(), layout, InputRounding.NONE, null);
+        this(transforms, quantizer, scheme, List.of(), layout, InputRounding.NONE, Collections.emptySortedMap());
     }
 
     /// A quantizer alone.
@@ -73,12 +82,27 @@ public record Recipe(
 
     /// The same, but for some linears.
     public Recipe withOverrides(List<SchemeOverride> some) {
-        return new Recipe(transforms, quantizer, scheme, some, layout, inputs, headBits);
+        return new Recipe(transforms, quantizer, scheme, some, layout, inputs, tables);
     }
 
     /// The same, but with a head of so many bits, or null for one in floating point.
     public Recipe withHeadBits(Integer bits) {
-        return new Recipe(transforms, quantizer, scheme, overrides, layout, inputs, bits);
+        return withTableBits(Llama.HEAD, bits);
+    }
+
+    /// The same, but with embeddings of 8 bits, each row with a scale of its own, or null for floating point.
+    public Recipe withEmbeddingBits(Integer bits) {
+        return withTableBits(Llama.EMBEDDING, bits);
+    }
+
+    private Recipe withTableBits(String table, Integer bits) {
+        SortedMap<String, Integer> changed = new TreeMap<>(tables);
+        if (bits == null) {
+            changed.remove(table);
+        } else {
+            changed.put(table, bits);
+        }
+        return new Recipe(transforms, quantizer, scheme, overrides, layout, inputs, changed);
     }
 
     /// The scheme of a linear; empty if it stays in floating point.
@@ -92,15 +116,29 @@ public record Recipe(
                 .orElse(Optional.of(scheme));
     }
 
-    /// The scheme of the head: that of the others but for its bits; empty if it stays in floating point.
-    Optional<QuantizationScheme> headScheme() {
-        return Optional.ofNullable(headBits)
-                .map(bits -> new QuantizationScheme(
-                        bits, scheme.groupSize(), scheme.symmetric(), scheme.scaleType(), scheme.lowestZero()));
+    /// The schemes of head and embeddings, where they are quantized: that of the others but for its bits, and with one
+    /// scale for each row of the embeddings, which nobody multiplies.
+    SortedMap<String, QuantizationScheme> tableSchemes() {
+        SortedMap<String, QuantizationScheme> schemes = new TreeMap<>();
+        tables.forEach((table, bits) -> {
+            boolean rows = table.equals(Llama.EMBEDDING);
+            schemes.put(
+                    table,
+                    new QuantizationScheme(
+                            bits,
+                            rows ? QuantizationScheme.PER_CHANNEL : scheme.groupSize(),
+                            rows || scheme.symmetric(),
+                            scheme.scaleType(),
+                            scheme.lowestZero()));
+        });
+        return schemes;
     }
 
     /// The layout as it stores a linear.
     PackedLayout layoutOf(LinearTask linear) {
+        if (linear.isEmbedding()) {
+            return PackedLayouts.ofTable(layout.name(), linear.scheme());
+        }
         if (linear.isHead()) {
             // Its inputs stay in floating point, whatever becomes of those of the blocks.
             return PackedLayouts.of(layout.name(), linear.scheme(), ActivationScheme.Kind.NONE);
@@ -145,9 +183,7 @@ public record Recipe(
             settings.put(
                     OVERRIDES, overrides.stream().map(SchemeOverride::toString).collect(Collectors.joining(" ")));
         }
-        if (headBits != null) {
-            settings.put(HEAD_BITS, headBits);
-        }
+        tables.forEach((table, bits) -> settings.put(TABLE_BITS.get(table), bits));
         if (inputs.kind() != ActivationScheme.Kind.NONE) {
             settings.put("activations", spelled(inputs.kind()));
         }

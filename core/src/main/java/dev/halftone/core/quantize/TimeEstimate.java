@@ -83,9 +83,11 @@ public record TimeEstimate(double forward, double moments, double codes, double 
     private static double codes(Work work, QuantizationPlan plan, Backend backend) {
         Recipe recipe = plan.recipe();
         double seconds = codes(work.weights(), recipe.quantizer(), recipe.scheme(), plan, backend);
-        return plan.head()
-                .map(head -> seconds + codes(work.head(), new RoundToNearest(), head.scheme(), plan, backend))
-                .orElse(seconds);
+        return seconds
+                + plan.tables().stream()
+                        .mapToDouble(
+                                table -> codes(table.parameters(), new RoundToNearest(), table.scheme(), plan, backend))
+                        .sum();
     }
 
     /// Of the method itself, on a piece so narrow that the products in it hardly count.
@@ -174,7 +176,7 @@ public record TimeEstimate(double forward, double moments, double codes, double 
     /// @param moments  products of two inputs, half of which symmetry saves
     /// @param solving  floating-point operations of the method's products, where it has some
     /// @param weights  of the blocks that get a code
-    /// @param head     weights of the head that get one
+    /// @param tables   weights of head and embeddings that get one
     /// @param together bytes hashed by all threads: the source, and what the output restores to
     /// @param alone    bytes hashed by one thread: what is written restores to
     record Work(
@@ -182,13 +184,14 @@ public record TimeEstimate(double forward, double moments, double codes, double 
             double moments,
             double solving,
             double weights,
-            double head,
+            double tables,
             double together,
             double alone) {
         static Work of(QuantizationPlan plan) {
             double solving = 0;
-            double head = plan.head().map(LinearTask::parameters).orElse(0L);
-            double weights = plan.quantizedParameters() - head;
+            double tables =
+                    plan.tables().stream().mapToLong(LinearTask::parameters).sum();
+            double weights = plan.quantizedParameters() - tables;
             if (plan.recipe().quantizer().needsMoments()) {
                 for (LinearTask linear : plan.ofBlocks()) {
                     boolean first =
@@ -228,7 +231,7 @@ public record TimeEstimate(double forward, double moments, double codes, double 
                 }
             }
             double restored = (double) Float.BYTES * plan.quantizedParameters();
-            return new Work(forward, moments, solving, weights, head, plan.sourceBytes() + restored, restored);
+            return new Work(forward, moments, solving, weights, tables, plan.sourceBytes() + restored, restored);
         }
     }
 }

@@ -45,6 +45,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 class HeadRunTest {
     private static final int LINEARS = 21;
     private static final String HEAD_WEIGHT = Llama.HEAD + ".weight";
+    private static final String EMBEDDING_WEIGHT = Llama.EMBEDDING + ".weight";
 
     /// Above the largest weight of a synthetic model in standard deviations: a sum of four uniform numbers ends at
     /// twice the root of three.
@@ -133,15 +134,15 @@ class HeadRunTest {
             assertEquals(bits, head.scheme().bits());
             assertEquals(32, head.scheme().groupSize());
             assertTrue(head.scheme().symmetric());
-            Weight meant = new DenseWeight(before.tensor(tied ? Llama.EMBEDDING : HEAD_WEIGHT));
+            Weight meant = new DenseWeight(before.tensor(tied ? EMBEDDING_WEIGHT : HEAD_WEIGHT));
             assertArrayEquals(
                     RoundToNearest.round(meant, head.scheme(), backend).restore(), head.restore());
             assertArrayEquals(head.restore(), dense.tensor(HEAD_WEIGHT).toFloats());
             assertEquals(
                     -1,
-                    before.tensor(Llama.EMBEDDING)
+                    before.tensor(EMBEDDING_WEIGHT)
                             .data()
-                            .mismatch(after.tensor(Llama.EMBEDDING).data()));
+                            .mismatch(after.tensor(EMBEDDING_WEIGHT).data()));
             assertFalse(after.config().get("tie_word_embeddings").booleanValue());
         }
         assertSame(logits("dense"), logits("out"));
@@ -299,7 +300,8 @@ class HeadRunTest {
 
         // Twice a code of one byte.
         long packing = 2 * 64 << 14;
-        assertEquals(packing, with.parts().get("packing") + with.parts().get("packing of the head beyond that"));
+        assertEquals(
+                packing, with.parts().get("packing") + with.parts().get("packing of head or embeddings beyond that"));
         assertEquals(without.parts().get("packing"), with.parts().get("packing"));
     }
 
@@ -314,8 +316,8 @@ class HeadRunTest {
                 TimeEstimate.Work.of(run(model, "out", recipe(method, "gptq", InputRounding.NONE, null))
                         .plan());
 
-        assertEquals(96 * 64, with.head());
-        assertEquals(0, without.head());
+        assertEquals(96 * 64, with.tables());
+        assertEquals(0, without.tables());
         assertEquals(without.weights(), with.weights());
         assertEquals(without.forward(), with.forward());
         assertEquals(without.solving(), with.solving());

@@ -107,7 +107,7 @@ public final class SyntheticCheckpoint {
         List<TensorSpec> specs = new ArrayList<>();
         Shape table = Shape.of(config.vocabulary(), config.hidden());
         Shape norm = Shape.of(config.hidden());
-        specs.add(new TensorSpec(Llama.EMBEDDING, type, table));
+        specs.add(new TensorSpec(Llama.EMBEDDING + ".weight", type, table));
         for (int layer = 0; layer < config.layers(); layer++) {
             String prefix = DecoderBlock.prefix(layer);
             specs.add(new TensorSpec(prefix + "input_layernorm.weight", type, norm));
