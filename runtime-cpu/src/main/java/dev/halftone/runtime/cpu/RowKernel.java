@@ -121,12 +121,26 @@ final class RowKernel {
         float maximum = Float.NEGATIVE_INFINITY;
         if (whole > 0) {
             FloatVector first = fromMemorySegment(FLOATS, ALL, at(x), ORDER);
-            FloatVector maxima = first;
-            for (int i = COUNT; i < whole; i += COUNT) {
-                maxima = fromMemorySegment(FLOATS, ALL, at(place(x, i)), ORDER).max(maxima);
+            // Four chains, for one waits for each of its steps.
+            FloatVector max0 = first;
+            FloatVector max1 = first;
+            FloatVector max2 = first;
+            FloatVector max3 = first;
+            int i = 0;
+            for (; i + 4 * COUNT <= whole; i += 4 * COUNT) {
+                max0 = fromMemorySegment(FLOATS, ALL, at(place(x, i)), ORDER).max(max0);
+                max1 = fromMemorySegment(FLOATS, ALL, at(place(x, i + COUNT)), ORDER)
+                        .max(max1);
+                max2 = fromMemorySegment(FLOATS, ALL, at(place(x, i + 2 * COUNT)), ORDER)
+                        .max(max2);
+                max3 = fromMemorySegment(FLOATS, ALL, at(place(x, i + 3 * COUNT)), ORDER)
+                        .max(max3);
+            }
+            for (; i < whole; i += COUNT) {
+                max0 = fromMemorySegment(FLOATS, ALL, at(place(x, i)), ORDER).max(max0);
             }
             // Once more the first, whose class the compiler knows; see Lanes.
-            maximum = first.max(maxima).reduceLanes(VectorOperators.MAX);
+            maximum = first.max(max0).max(max1).max(max2).max(max3).reduceLanes(VectorOperators.MAX);
         }
         for (int i = whole; i < count; i++) {
             maximum = Math.max(maximum, getFloat(place(x, i)));
