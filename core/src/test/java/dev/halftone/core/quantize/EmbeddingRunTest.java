@@ -18,12 +18,10 @@ import dev.halftone.core.compute.ReferenceBackend;
 import dev.halftone.core.convert.Conversion;
 import dev.halftone.core.convert.ConversionProgress;
 import dev.halftone.core.layout.LinearWeights;
-import dev.halftone.core.layout.PackedLayouts;
 import dev.halftone.core.model.Llama;
 import dev.halftone.core.tensor.DType;
 import dev.halftone.core.tensor.Shape;
 import dev.halftone.core.tensor.Tensor;
-import dev.halftone.core.testing.SyntheticCheckpoint;
 import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.DenseWeight;
 import dev.halftone.core.weight.QuantizationScheme;
@@ -35,7 +33,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
-import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -51,28 +48,24 @@ class EmbeddingRunTest {
     @TempDir
     private Path folder;
 
+    private TableRuns runs() {
+        return new TableRuns(folder, DType.F32, backend);
+    }
+
     private Path model(boolean tied) throws IOException {
-        Path model = folder.resolve("model");
-        SyntheticCheckpoint.write(
-                model, SyntheticCheckpoint.tinyConfig().put("tie_word_embeddings", tied), DType.F32, 5);
-        return model;
+        return runs().model(tied);
     }
 
-    private static Recipe recipe(WeightQuantizer quantizer, InputRounding inputs, Integer headBits) {
-        boolean rounded = inputs.kind() != ActivationScheme.Kind.NONE;
-        String layout = "compressed-tensors";
-        QuantizationScheme scheme = PackedLayouts.scheme(layout, rounded ? 8 : 4, rounded ? -1 : 32, true, DType.F32);
-        return new Recipe(List.of(), quantizer, scheme, PackedLayouts.of(layout, scheme, inputs.kind()), inputs)
-                .withHeadBits(headBits);
+    private Recipe recipe(WeightQuantizer quantizer, InputRounding inputs, Integer headBits) {
+        return runs().recipe(quantizer, "compressed-tensors", inputs, headBits);
     }
 
-    private static Recipe rounding() {
+    private Recipe rounding() {
         return recipe(new RoundToNearest(), InputRounding.NONE, null).withEmbeddingBits(8);
     }
 
     private QuantizationRun run(Path model, String out, Recipe recipe) {
-        int[] tokens = IntStream.range(0, 48).map(i -> 7 * i % 96).toArray();
-        return new QuantizationRun(model, folder.resolve(out), recipe, Calibration.of("text", tokens, 3, 16), backend);
+        return runs().run(model, out, recipe);
     }
 
     private QuantizationReport quantize(Path model, String out, Recipe recipe) throws IOException {
@@ -280,9 +273,7 @@ class EmbeddingRunTest {
     @ParameterizedTest
     @ValueSource(strings = {"gptq", "gptq_v2", "awq"})
     void otherFormatsRefuseIt(String layout) throws IOException {
-        QuantizationScheme scheme = PackedLayouts.scheme(layout, 4, 32, !layout.equals("awq"), DType.F32);
-        Recipe recipe = new Recipe(
-                        new RoundToNearest(), scheme, PackedLayouts.of(layout, scheme, ActivationScheme.Kind.NONE))
+        Recipe recipe = runs().recipe(new RoundToNearest(), layout, InputRounding.NONE, null)
                 .withEmbeddingBits(8);
         QuantizationRun run = run(model(false), "out", recipe);
         HalftoneException refusal = assertThrows(HalftoneException.class, run::plan);

@@ -56,32 +56,24 @@ class HeadRunTest {
     @TempDir
     private Path folder;
 
+    private TableRuns runs() {
+        return new TableRuns(folder, DType.BF16, backend);
+    }
+
     private Path model(boolean tied) throws IOException {
-        Path model = folder.resolve("model");
-        SyntheticCheckpoint.write(
-                model, SyntheticCheckpoint.tinyConfig().put("tie_word_embeddings", tied), DType.BF16, 5);
-        return model;
+        return runs().model(tied);
     }
 
-    private static Recipe recipe(WeightQuantizer quantizer, String layout, InputRounding inputs, Integer headBits) {
-        boolean rounded = inputs.kind() != ActivationScheme.Kind.NONE;
-        boolean awq = layout.equals("awq");
-        QuantizationScheme scheme = PackedLayouts.scheme(layout, rounded ? 8 : 4, rounded ? -1 : 32, !awq, DType.BF16);
-        return new Recipe(List.of(), quantizer, scheme, PackedLayouts.of(layout, scheme, inputs.kind()), inputs)
-                .withHeadBits(headBits);
+    private Recipe recipe(WeightQuantizer quantizer, String layout, InputRounding inputs, Integer headBits) {
+        return runs().recipe(quantizer, layout, inputs, headBits);
     }
 
-    private static Recipe rounding(String layout, Integer headBits) {
+    private Recipe rounding(String layout, Integer headBits) {
         return recipe(new RoundToNearest(), layout, InputRounding.NONE, headBits);
     }
 
-    private static Calibration calibration() {
-        int[] tokens = IntStream.range(0, 48).map(i -> 7 * i % 96).toArray();
-        return Calibration.of("text", tokens, 3, 16);
-    }
-
     private QuantizationRun run(Path model, String out, Recipe recipe) {
-        return new QuantizationRun(model, folder.resolve(out), recipe, calibration(), backend);
+        return runs().run(model, out, recipe);
     }
 
     private QuantizationReport quantize(Path model, String out, Recipe recipe) throws IOException {
