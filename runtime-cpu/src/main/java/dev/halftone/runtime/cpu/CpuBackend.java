@@ -54,6 +54,11 @@ public final class CpuBackend implements Backend {
 
     /// @param leastRows from here on `mode` counts
     CpuBackend(Kernels kernels, int threads, ProductMode mode, int leastRows) {
+        this(kernels, kernels instanceof VectorKernels ? DigitKernels.load() : null, threads, mode, leastRows);
+    }
+
+    /// @param digitKernels for few rows of codes; null for none
+    CpuBackend(Kernels kernels, DigitKernels digitKernels, int threads, ProductMode mode, int leastRows) {
         if (threads < 0) {
             throw new IllegalArgumentException("threads must not be negative, found " + threads);
         }
@@ -61,7 +66,7 @@ public final class CpuBackend implements Backend {
         pool = new WorkerPool(threads == 0 ? Runtime.getRuntime().availableProcessors() : threads);
         scratch = new Scratch(pool.threads());
         rowVerbs = new RowVerbs(kernels, pool, scratch);
-        smallProduct = new SmallProduct(kernels, pool, scratch);
+        smallProduct = new SmallProduct(kernels, digitKernels, pool, scratch);
         integerProduct = new IntegerProduct(kernels, pool, scratch);
         gemm = new Gemm(kernels, pool, scratch);
         gram = new Gram(kernels, pool, scratch);
@@ -72,6 +77,7 @@ public final class CpuBackend implements Backend {
             manyRows = new ManyRows(mode, kernels, pool, scratch, gemm, leastRows, OneDnn::new);
         } catch (RuntimeException e) {
             pool.close();
+            smallProduct.close();
             scratch.close();
             throw e;
         }
@@ -349,6 +355,7 @@ public final class CpuBackend implements Backend {
     public void close() {
         pool.close();
         manyRows.close();
+        smallProduct.close();
         scratch.close();
     }
 }

@@ -23,6 +23,8 @@ final class Memory implements AutoCloseable {
     private static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED;
     private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED;
     private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED;
+    private static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG_UNALIGNED;
+    private static final ValueLayout.OfDouble DOUBLE = ValueLayout.JAVA_DOUBLE_UNALIGNED;
 
     private final MemorySegment block;
     private final long address;
@@ -96,6 +98,20 @@ final class Memory implements AutoCloseable {
             check(address, Integer.BYTES);
         }
         ALL.set(INT, address, value);
+    }
+
+    static double getDouble(long address) {
+        if (CHECKED) {
+            check(address, Double.BYTES);
+        }
+        return ALL.get(DOUBLE, address);
+    }
+
+    static void putLong(long address, long value) {
+        if (CHECKED) {
+            check(address, Long.BYTES);
+        }
+        ALL.set(LONG, address, value);
     }
 
     static void putShort(long address, short value) {

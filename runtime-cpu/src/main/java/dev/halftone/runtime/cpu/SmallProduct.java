@@ -4,26 +4,19 @@ import java.util.Arrays;
 
 /// Linears over a few rows: bound by the reading of the weights, so all rows are served while a part of a weight is in
 /// cache. Linears that read the same input share one region of the pool.
-final class SmallProduct implements WorkerPool.Task {
+final class SmallProduct implements WorkerPool.Task, AutoCloseable {
     /// Of a region, for each worker.
     private static final int PIECES = 4;
 
     private static final int LEAST_STRIPS = 8;
 
-    private final Kernels kernels;
     private final WorkerPool pool;
     private final Scratch scratch;
+    private final FloatRows floats;
+    private final DigitRows digits; // null where the processor has no kernels for them
 
-    // On the heap; see [Kernels#multiplyRow]. The first three are each worker's own.
-    private final float[][] row;
-    private final float[][] arranged; // [ROWS][paddedInputs]
-    private final float[][] rowSums; // [ROWS][groups]
-    private float[] prepared = new float[0]; // [blocks][paddedInputs][ROWS]; a single row as it is
-    private float[] sums = new float[0]; // likewise, groups in the place of inputs
-
-    private final WorkerPool.Task prepare = this::prepare; // bound once: a region allocates nothing
+    private PreparedRows prepared; // one of the two
     private CpuMatrix x;
-    private int blocks; // of rows; 0 for a single row
     private int parts;
     private PackedWeight[] weights = new PackedWeight[4]; // [parts]
     private CpuMatrix[] results = new CpuMatrix[4]; // [parts]
@@ -31,13 +24,16 @@ final class SmallProduct implements WorkerPool.Task {
     private long[] rowBytes = new long[4]; // [parts]
     private int[] ends = new int[4]; // [parts], strips of all parts up to this one
 
-    SmallProduct(Kernels kernels, WorkerPool pool, Scratch scratch) {
-        this.kernels = kernels;
+    /// @param digitKernels null for none
+    SmallProduct(Kernels kernels, DigitKernels digitKernels, WorkerPool pool, Scratch scratch) {
         this.pool = pool;
         this.scratch = scratch;
-        row = new float[pool.threads()][0];
-        arranged = new float[pool.threads()][0];
-        rowSums = new float[pool.threads()][0];
+        floats = new FloatRows(kernels, pool);
+        digits = digitKernels == null ? null : new DigitRows(digitKernels, pool);
+    }
+
+    private PreparedRows rowsFor(PackedWeight weight) {
+        return digits != null && digits.take(weight) ? digits : floats;
     }
 
     /// One linear.
@@ -50,9 +46,11 @@ final class SmallProduct implements WorkerPool.Task {
     ///
     /// @return false, if it prepares the input in another way than those before it: compute these first
     boolean add(PackedWeight weight, CpuMatrix result) {
-        if (parts > 0 && !weights[0].sharesPreparation(weight)) {
+        PreparedRows rows = rowsFor(weight);
+        if (parts > 0 && !(rows == prepared && rows.isShared(weights[0], weight))) {
             return false;
         }
+        prepared = rows;
         if (parts == weights.length) {
             weights = Arrays.copyOf(weights, 2 * parts);
             results = Arrays.copyOf(results, 2 * parts);
@@ -78,10 +76,8 @@ final class SmallProduct implements WorkerPool.Task {
     }
 
     private void computeAll() {
-        blocks = x.rows() == 1 ? 0 : Math.ceilDiv(x.rows(), Kernels.ROWS);
-        int rows = Math.max(1, blocks * Kernels.ROWS);
-        prepare(rows);
-        place(x.rows(), rows);
+        prepared.prepare(weights, parts, x);
+        place(x.rows(), prepared.written(x.rows()));
         pool.splitFreely(ends[parts - 1], piece(ends[parts - 1]), this);
         for (int part = 0; part < parts; part++) {
             CpuMatrix result = results[part];
@@ -125,76 +121,6 @@ final class SmallProduct implements WorkerPool.Task {
         return valid == rows && weights[part].strips * weights[part].lanes == weights[part].outputs;
     }
 
-    private void prepare(int rows) {
-        PackedWeight weight = weights[0];
-        int padded = weight.paddedInputs();
-        for (int worker = 0; worker < row.length; worker++) {
-            row[worker] = grown(row[worker], weight.inputs);
-            if (blocks > 0) {
-                arranged[worker] = grown(arranged[worker], Kernels.ROWS * padded);
-                rowSums[worker] = grown(rowSums[worker], Kernels.ROWS * weight.groups);
-            }
-        }
-        prepared = grown(prepared, rows * padded);
-        sums = grown(sums, rows * weight.groups);
-        if (blocks == 0) {
-            prepareRow(0, row[0], prepared, 0, sums, 0);
-        } else if (blocks == 1) {
-            prepare(0, 0, 1);
-        } else {
-            pool.split(blocks, prepare);
-        }
-    }
-
-    private void prepareRow(int index, float[] values, float[] to, int first, float[] toSums, int place) {
-        PackedWeight weight = weights[0];
-        Memory.copyFloats(x.row(index), values, 0, weight.inputs);
-        Preparation.arrange(weight, values, to, first, 1);
-        if (needsSums()) {
-            Preparation.sum(to, first, weight.groups, weight.groupLength, toSums, place);
-        }
-    }
-
-    private void prepare(int worker, int from, int to) {
-        int padded = weights[0].paddedInputs();
-        int groups = weights[0].groups;
-        float[] block = arranged[worker];
-        float[] blockSums = rowSums[worker];
-        for (int i = from; i < to; i++) {
-            for (int j = 0; j < Kernels.ROWS; j++) {
-                // The last row stands for those that are missing.
-                int index = Math.min(i * Kernels.ROWS + j, x.rows() - 1);
-                prepareRow(index, row[worker], block, j * padded, blockSums, j * groups);
-            }
-            interleave(block, padded, prepared, i * Kernels.ROWS * padded);
-            interleave(blockSums, groups, sums, i * Kernels.ROWS * groups);
-        }
-    }
-
-    private boolean needsSums() {
-        for (int part = 0; part < parts; part++) {
-            if (weights[part].form.isCodes()) {
-                return true;
-            }
-        }
-        return false;
-    }
-
-    /// From `[ROWS][length]` to `[length][ROWS]`.
-    private static void interleave(float[] from, int length, float[] to, int first) {
-        for (int i = 0; i < length; i++) {
-            int place = first + Kernels.ROWS * i;
-            to[place] = from[i];
-            to[place + 1] = from[length + i];
-            to[place + 2] = from[2 * length + i];
-            to[place + 3] = from[3 * length + i];
-        }
-    }
-
-    private static float[] grown(float[] array, int length) {
-        return array.length >= length ? array : new float[length];
-    }
-
     @Override
     public void run(int worker, int from, int to) {
         int start = 0;
@@ -202,17 +128,16 @@ final class SmallProduct implements WorkerPool.Task {
             int first = Math.max(from, start) - start;
             int end = Math.min(to, ends[part]) - start;
             if (first < end) {
-                multiply(part, first, end);
+                prepared.multiply(worker, weights[part], first, end, addresses[part], rowBytes[part]);
             }
             start = ends[part];
         }
     }
 
-    private void multiply(int part, int from, int to) {
-        if (blocks == 0) {
-            kernels.multiplyRow(weights[part], prepared, sums, from, to, addresses[part]);
-        } else {
-            kernels.multiplyRows(weights[part], prepared, sums, blocks, from, to, addresses[part], rowBytes[part]);
+    @Override
+    public void close() {
+        if (digits != null) {
+            digits.close();
         }
     }
 }

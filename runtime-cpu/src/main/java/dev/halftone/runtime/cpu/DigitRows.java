@@ -1,0 +1,158 @@
+package dev.halftone.runtime.cpu;
+
+/// Rows as digits, for the [DigitKernels].
+final class DigitRows implements PreparedRows, AutoCloseable {
+    private static final int ARGUMENTS = Math.max(DigitCode.Product.COUNT.ordinal(), DigitCode.Row.COUNT.ordinal());
+
+    private final DigitKernels kernels;
+    private final WorkerPool pool;
+    private final Memory[] arguments; // of each worker, [ARGUMENTS] longs
+
+    // Each worker's own.
+    private final float[][] row;
+    private final float[][] arranged;
+    private final Memory[] places; // arranged, off the heap
+    private final Memory[] scratch;
+
+    private Memory digits = Memory.ofBytes(0); // [blocks], see DigitKernels
+    private Memory constants = Memory.ofBytes(0); // [blocks]
+
+    private final WorkerPool.Task cutRows = this::cutRows; // bound once: a region allocates nothing
+    private PackedWeight weight;
+    private CpuMatrix x;
+
+    DigitRows(DigitKernels kernels, WorkerPool pool) {
+        this.kernels = kernels;
+        this.pool = pool;
+        arguments = new Memory[pool.threads()];
+        row = new float[pool.threads()][0];
+        arranged = new float[pool.threads()][0];
+        places = new Memory[pool.threads()];
+        scratch = new Memory[pool.threads()];
+        for (int worker = 0; worker < pool.threads(); worker++) {
+            arguments[worker] = Memory.ofBytes((long) ARGUMENTS * Long.BYTES);
+            places[worker] = Memory.ofBytes(0);
+            scratch[worker] = Memory.ofBytes(0);
+        }
+    }
+
+    /// Whether they multiply this weight.
+    boolean take(PackedWeight candidate) {
+        return kernels.take(candidate);
+    }
+
+    @Override
+    public int written(int rows) {
+        return rows;
+    }
+
+    @Override
+    public boolean isShared(PackedWeight one, PackedWeight other) {
+        // Where digits lie depends on how many codes a word holds.
+        return one.form == other.form && one.sharesPreparation(other);
+    }
+
+    @Override
+    public void prepare(PackedWeight[] weights, int count, CpuMatrix newX) {
+        weight = weights[0];
+        x = newX;
+        digits = grown(digits, DigitKernels.digitBytes(weight, x.rows()));
+        constants = grown(constants, DigitKernels.constantBytes(weight, x.rows()));
+        for (int worker = 0; worker < arguments.length; worker++) {
+            scratch[worker] = grown(scratch[worker], DigitKernels.scratchBytes(weight));
+            if (weight.columns != null) {
+                places[worker] = grown(places[worker], (long) weight.paddedInputs() * Float.BYTES);
+                row[worker] = grown(row[worker], weight.inputs);
+                arranged[worker] = grown(arranged[worker], weight.paddedInputs());
+            }
+        }
+        if (x.rows() == 1) {
+            cutRows(0, 0, 1);
+        } else {
+            pool.split(x.rows(), cutRows);
+        }
+    }
+
+    private static Memory grown(Memory memory, long bytes) {
+        if (memory.bytes() >= bytes) {
+            return memory;
+        }
+        memory.close();
+        return Memory.ofBytes(bytes);
+    }
+
+    private static float[] grown(float[] array, int length) {
+        return array.length >= length ? array : new float[length];
+    }
+
+    private void cutRows(int worker, int from, int to) {
+        for (int i = from; i < to; i++) {
+            int block = i / DigitCode.ROWS * DigitCode.ROWS;
+            kernels.cut(
+                    weight,
+                    arrange(worker, i),
+                    i - block,
+                    rows(block),
+                    digits(block),
+                    constants(block),
+                    scratch[worker].address(),
+                    arguments[worker].address());
+        }
+    }
+
+    /// The row in the weight's order of columns.
+    private long arrange(int worker, int index) {
+        if (weight.columns == null) {
+            return x.row(index);
+        }
+        Memory.copyFloats(x.row(index), row[worker], 0, weight.inputs);
+        Preparation.arrange(weight, row[worker], arranged[worker], 0, 1);
+        long place = places[worker].address();
+        Memory.copyFloats(arranged[worker], 0, place, weight.paddedInputs());
+        return place;
+    }
+
+    /// Rows of the block that begins with row `block`.
+    private int rows(int block) {
+        return Math.min(DigitCode.ROWS, x.rows() - block);
+    }
+
+    private long digits(int block) {
+        return digits.address() + DigitKernels.digitBytes(weight, block);
+    }
+
+    private long constants(int block) {
+        return constants.address() + DigitKernels.constantBytes(weight, block);
+    }
+
+    /// All rows before the next strips, so that these are read from memory once.
+    @Override
+    public void multiply(int worker, PackedWeight multiplied, int from, int to, long y, long yRow) {
+        int step = x.rows() <= DigitCode.ROWS ? to - from : 1;
+        for (int strip = from; strip < to; strip += step) {
+            for (int block = 0; block < x.rows(); block += DigitCode.ROWS) {
+                kernels.multiply(
+                        multiplied,
+                        digits(block),
+                        constants(block),
+                        rows(block),
+                        strip,
+                        strip + step,
+                        y + block * yRow,
+                        yRow,
+                        arguments[worker].address());
+            }
+        }
+    }
+
+    @Override
+    public void close() {
+        for (int worker = 0; worker < arguments.length; worker++) {
+            arguments[worker].close();
+            places[worker].close();
+            scratch[worker].close();
+        }
+        digits.close();
+        constants.close();
+    }
+}

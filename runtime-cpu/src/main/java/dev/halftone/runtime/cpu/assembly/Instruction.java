@@ -1,0 +1,80 @@
+package dev.halftone.runtime.cpu.assembly;
+
+/// Vector instructions as AVX-512 encodes them, under the names of the processor's manual, with what sets each apart.
+public enum Instruction {
+    /// `destination = memory`
+    VMOVUPS_LOAD(1, 0, 0, 0x10, Share.WHOLE),
+    /// `memory = register`
+    VMOVUPS_STORE(1, 0, 0, 0x11, Share.WHOLE),
+    VADDPD(1, 1, 1, 0x58, Share.WHOLE),
+    VMULPS(1, 0, 0, 0x59, Share.WHOLE),
+    VSUBPS(1, 0, 0, 0x5C, Share.WHOLE),
+    /// Whole numbers to float32.
+    VCVTDQ2PS(1, 0, 0, 0x5B, Share.WHOLE),
+    /// float32 to the nearest whole numbers, ties to even.
+    VCVTPS2DQ(1, 1, 0, 0x5B, Share.WHOLE),
+    /// Whole numbers to float64; reads half of the width it writes.
+    VCVTDQ2PD(1, 2, 0, 0xE6, Share.HALF),
+    VPADDD(1, 1, 0, 0xFE, Share.WHOLE),
+    VPANDD(1, 1, 0, 0xDB, Share.WHOLE),
+    VPXORD(1, 1, 0, 0xEF, Share.WHOLE),
+    /// Stores the low 32 bits.
+    VMOVD_STORE(1, 1, 0, 0x7E, Share.WORD),
+    /// `destination = source rotated right by the immediate`; of [Assembler#shift].
+    VPRORD(1, 1, 0, 0x72, Share.WHOLE, 0),
+    /// `destination = source shifted right by the immediate, signed`; of [Assembler#shift].
+    VPSRAD(1, 1, 0, 0x72, Share.WHOLE, 4),
+    /// Bytes of the first source in the order that the second names.
+    VPSHUFB(2, 1, 0, 0x00, Share.WHOLE),
+    /// The low byte of every 32 bits, side by side. What is written stands last.
+    VPMOVDB(2, 2, 0, 0x31, Share.QUARTER),
+    /// Larger of signed whole numbers.
+    VPMAXSD(2, 1, 0, 0x3D, Share.WHOLE),
+    /// Four unsigned bytes of the first source times four signed ones of the second, added to every 32 bits.
+    VPDPBUSD(2, 1, 0, 0x50, Share.WHOLE),
+    /// 32 bits from memory, everywhere.
+    VPBROADCASTD(2, 1, 0, 0x58, Share.WORD),
+    /// `destination += first * second`
+    VFMADD231PS(2, 1, 0, 0xB8, Share.WHOLE),
+    /// `destination -= first * second`
+    VFNMADD231PS(2, 1, 0, 0xBC, Share.WHOLE),
+    /// Stores the 32 bits that the immediate names.
+    VPEXTRD(3, 1, 0, 0x16, Share.WORD);
+
+    /// How much memory an instruction reads or writes, of its width.
+    enum Share {
+        WHOLE,
+        HALF,
+        QUARTER,
+        WORD;
+
+        int bytes(Width width) {
+            return switch (this) {
+                case WHOLE -> width.bytes();
+                case HALF -> width.bytes() / 2;
+                case QUARTER -> width.bytes() / 4;
+                case WORD -> Integer.BYTES;
+            };
+        }
+    }
+
+    final int map;
+    final int prefix;
+    final int wide; // the bit W
+    final int code;
+    final Share share;
+    final int extension; // of the code, in the place of a register; -1 for none
+
+    Instruction(int map, int prefix, int wide, int code, Share share) {
+        this(map, prefix, wide, code, share, -1);
+    }
+
+    Instruction(int map, int prefix, int wide, int code, Share share, int extension) {
+        this.map = map;
+        this.prefix = prefix;
+        this.wide = wide;
+        this.code = code;
+        this.share = share;
+        this.extension = extension;
+    }
+}

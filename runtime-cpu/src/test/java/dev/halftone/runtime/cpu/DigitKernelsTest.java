@@ -1,0 +1,132 @@
+package dev.halftone.runtime.cpu;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.halftone.core.compute.Backend;
+import dev.halftone.core.compute.Linear;
+import dev.halftone.core.compute.Matrix;
+import dev.halftone.core.tensor.DType;
+import dev.halftone.core.weight.QuantizationScheme;
+import dev.halftone.core.weight.QuantizedWeight;
+import java.util.Arrays;
+import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/// What [dev.halftone.core.compute.BackendContract] does not ask of machine code.
+class DigitKernelsTest {
+    private static final int INPUTS = 256;
+    private static final int OUTPUTS = 16;
+
+    @BeforeAll
+    static void requireMachineCode() {
+        TestBackends.requireWidth();
+        boolean there = Lanes.COUNT == 16
+                && !VectorWidth.SCALAR.equals(VectorWidth.requested())
+                && DigitKernels.load() != null;
+        if (!there) {
+            System.out.println("Skipped: tests of machine code; "
+                    + (DigitKernels.refusal() == null ? "vectors have other widths" : DigitKernels.refusal()));
+        }
+        Assumptions.assumeTrue(there);
+    }
+
+    private static QuantizedWeight weight(int bits, byte[] codes) {
+        QuantizationScheme scheme = new QuantizationScheme(bits, INPUTS / 2, true, DType.F32, 0);
+        float[] scales = new float[OUTPUTS * 2];
+        Arrays.fill(scales, 1);
+        int[] zeros = new int[OUTPUTS * 2];
+        Arrays.fill(zeros, 1 << bits - 1);
+        return new QuantizedWeight(scheme, OUTPUTS, INPUTS, codes, scales, zeros, null);
+    }
+
+    /// Whole numbers of up to 22 bits, whose products a float32 sum cannot hold but digits can.
+    private static float[] wholeNumbers(int count, int bound) {
+        float[] values = new float[count];
+        for (int i = 0; i < count; i++) {
+            values[i] = (int) (Samples.floats(1, i)[0] * bound / 8) | 1;
+        }
+        values[0] = bound;
+        values[INPUTS / 2] = bound;
+        return values;
+    }
+
+    private static float[] product(QuantizedWeight weight, float[] x, int rows) {
+        try (Backend backend = TestBackends.open(2);
+                Linear linear = backend.bind(weight, null);
+                Matrix in = backend.allocate(rows, INPUTS);
+                Matrix out = backend.allocate(rows, OUTPUTS)) {
+            backend.copyIn(x, 0, in);
+            linear.multiply(in, out);
+            return Samples.values(backend, out);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {4, 8})
+    void keepsEveryBitOfInputsNearTheLargest(int bits) {
+        byte[] codes = new byte[OUTPUTS * INPUTS];
+        for (int i = 0; i < codes.length; i++) {
+            codes[i] = (byte) (i * 7 + i / INPUTS & (1 << bits) - 1);
+        }
+        float[] x = wholeNumbers(INPUTS, 1 << 22);
+        float[] found = product(weight(bits, codes), x, 1);
+        for (int output = 0; output < OUTPUTS; output++) {
+            double exact = 0;
+            double magnitude = 0;
+            for (int i = 0; i < INPUTS; i++) {
+                int code = codes[output * INPUTS + i] & 0xFF;
+                exact += (code - (1 << bits - 1)) * (double) x[i];
+                magnitude += code * (double) Math.abs(x[i]);
+            }
+            // A few roundings of sums as large as the codes make them, however many inputs there are.
+            assertEquals(exact, found[output], 12 * 0x1p-24 * magnitude, "output " + output);
+        }
+    }
+
+    /// The largest digit may not spill over into a fourth.
+    @Test
+    void cutsTheLargestNumbersOfEveryBinade() {
+        byte[] codes = new byte[OUTPUTS * INPUTS];
+        Arrays.fill(codes, (byte) 8); // nothing
+        for (int output = 0; output < OUTPUTS; output++) {
+            codes[output * INPUTS] = 9; // the first input
+        }
+        for (float value : new float[] {
+            Math.nextDown(2f), 1.9921875f, 1.984375f, Math.nextDown(1.984375f), 1.5f, 1, 0x1.fffffep120f, 0x1p-126f,
+            Float.MIN_VALUE, -Math.nextDown(2f)
+        }) {
+            float[] x = new float[INPUTS];
+            x[0] = value;
+            // Where numbers are so small that units have no inverse, an absolute error is left.
+            float allowed = Math.max(Math.abs(value) * 0x1p-22f, 0x1p-121f);
+            for (float found : product(weight(4, codes), x, 1)) {
+                assertEquals(value, found, allowed);
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(floats = {Float.NaN, Float.POSITIVE_INFINITY, Float.NEGATIVE_INFINITY})
+    void hidesNoInputThatIsNoNumber(float value) {
+        byte[] codes = new byte[OUTPUTS * INPUTS];
+        Arrays.fill(codes, (byte) 3);
+        float[] x = Samples.floats(2 * INPUTS, 3);
+        x[INPUTS + 5] = value;
+        float[] found = product(weight(4, codes), x, 2);
+        for (int output = 0; output < OUTPUTS; output++) {
+            assertTrue(Float.isFinite(found[output]), "the other row");
+            assertTrue(!Float.isFinite(found[OUTPUTS + output]), "found " + found[OUTPUTS + output]);
+        }
+    }
+
+    @Test
+    void zeroesGiveTheBiasAlone() {
+        byte[] codes = new byte[OUTPUTS * INPUTS];
+        assertArrayEquals(new float[3 * OUTPUTS], product(weight(4, codes), new float[3 * INPUTS], 3));
+    }
+}

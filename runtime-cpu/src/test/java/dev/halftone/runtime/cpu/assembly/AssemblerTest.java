@@ -1,0 +1,152 @@
+package dev.halftone.runtime.cpu.assembly;
+
+import static dev.halftone.runtime.cpu.assembly.Address.at;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import java.util.HexFormat;
+import java.util.function.Consumer;
+import org.junit.jupiter.api.Test;
+
+/// Bytes as GNU `as` 2.40 writes them for the line beside each, with `{evex}` where a shorter form exists.
+class AssemblerTest {
+    private static void assertBytes(String expected, Consumer<Assembler> instruction) {
+        Assembler assembler = new Assembler();
+        instruction.accept(assembler);
+        assertEquals(expected, HexFormat.of().formatHex(assembler.code()));
+    }
+
+    @Test
+    void movesGeneralRegisters() {
+        // push rbx
+        assertBytes("53", a -> a.push(Register.RBX));
+        // push r15
+        assertBytes("4157", a -> a.push(Register.R15));
+        // pop r12
+        assertBytes("415c", a -> a.pop(Register.R12));
+        // pop rbp
+        assertBytes("5d", a -> a.pop(Register.RBP));
+        // mov rsi, [rdi]
+        assertBytes("488b37", a -> a.load(Register.RSI, at(Register.RDI)));
+        // mov r11, [rdi+64]
+        assertBytes("4c8b5f40", a -> a.load(Register.R11, at(Register.RDI, 64)));
+        // mov rax, [r13]
+        assertBytes("498b4500", a -> a.load(Register.RAX, at(Register.R13)));
+        // mov rax, [r12+256]
+        assertBytes("498b842400010000", a -> a.load(Register.RAX, at(Register.R12, 256)));
+        // mov rax, [rsp+8]
+        assertBytes("488b442408", a -> a.load(Register.RAX, at(Register.RSP, 8)));
+        // lea r14, [r13+r13*2]
+        assertBytes("4f8d746d00", a -> a.loadAddress(Register.R14, at(Register.R13, Register.R13, 2)));
+        // lea rcx, [rdx+rdx*2]
+        assertBytes("488d0c52", a -> a.loadAddress(Register.RCX, at(Register.RDX, Register.RDX, 2)));
+        // add rax, [rdi+120]
+        assertBytes("48034778", a -> a.add(Register.RAX, at(Register.RDI, 120)));
+        // add r10, 0x12345
+        assertBytes("4981c245230100", a -> a.add(Register.R10, 0x12345));
+        // dec rbx
+        assertBytes("48ffcb", a -> a.decrement(Register.RBX));
+        // prefetcht0 [rsi+rcx+2048]
+        assertBytes("0f188c0e00080000", a -> a.prefetch(new Address(Register.RSI, Register.RCX, 1, 2048)));
+        // prefetcht0 [r9]
+        assertBytes("410f1809", a -> a.prefetch(at(Register.R9)));
+    }
+
+    @Test
+    void movesVectors() {
+        // vmovups zmm3, [r12+r13*2]
+        assertBytes("62917c48101c6c", a -> a.vector(Instruction.VMOVUPS_LOAD, Width.BITS_512, 3, 0, at(Register.R12, Register.R13, 2)));
+        // vmovups zmm21, [rsi+128]
+        assertBytes("62e17c48106e02", a -> a.vector(Instruction.VMOVUPS_LOAD, Width.BITS_512, 21, 0, at(Register.RSI, 128)));
+        // vmovups zmm9, [rsi+100]
+        assertBytes("62717c48108e64000000", a -> a.vector(Instruction.VMOVUPS_LOAD, Width.BITS_512, 9, 0, at(Register.RSI, 100)));
+        // vmovups [rdx], ymm0
+        assertBytes("62f17c281102", a -> a.vector(Instruction.VMOVUPS_STORE, Width.BITS_256, 0, 0, at(Register.RDX)));
+        // vmovups xmm4, [r11]
+        assertBytes("62d17c081023", a -> a.vector(Instruction.VMOVUPS_LOAD, Width.BITS_128, 4, 0, at(Register.R11)));
+        // vmovd [rdx+4], xmm19
+        assertBytes("62e17d087e5a01", a -> a.vector(Instruction.VMOVD_STORE, Width.BITS_128, 19, 0, at(Register.RDX, 4)));
+        // vpextrd [rdx+r8+8], xmm3, 1
+        assertBytes("62b37d08165c020201", a -> a.vector(Instruction.VPEXTRD, Width.BITS_128, 3, 0, new Address(Register.RDX, Register.R8, 1, 8), 1));
+        // vpbroadcastd zmm16, [r10+4]
+        assertBytes("62c27d48584201", a -> a.vector(Instruction.VPBROADCASTD, Width.BITS_512, 16, 0, at(Register.R10, 4)));
+        // vpbroadcastd ymm1, [r9]
+        assertBytes("62d27d285809", a -> a.vector(Instruction.VPBROADCASTD, Width.BITS_256, 1, 0, at(Register.R9)));
+    }
+
+    @Test
+    void computesWithWholeNumbers() {
+        // vpxord zmm27, zmm27, zmm27
+        assertBytes("62012540efdb", a -> a.vector(Instruction.VPXORD, Width.BITS_512, 27, 27, 27));
+        // vpandd ymm1, ymm31, [rsi]
+        assertBytes("62f10520db0e", a -> a.vector(Instruction.VPANDD, Width.BITS_256, 1, 31, at(Register.RSI)));
+        // vpandd zmm12, zmm12, zmm31
+        assertBytes("62111d48dbe7", a -> a.vector(Instruction.VPANDD, Width.BITS_512, 12, 12, 31));
+        // vpaddd ymm2, ymm2, ymm31
+        assertBytes("62916d28fed7", a -> a.vector(Instruction.VPADDD, Width.BITS_256, 2, 2, 31));
+        // vpmaxsd ymm0, ymm0, ymm1
+        assertBytes("62f27d283dc1", a -> a.vector(Instruction.VPMAXSD, Width.BITS_256, 0, 0, 1));
+        // vprord zmm12, [rsi+rdx], 19
+        assertBytes("62f11d4872041613", a -> a.shift(Instruction.VPRORD, Width.BITS_512, 12, at(Register.RSI, Register.RDX, 1), 19));
+        // vprord zmm25, zmm26, 23
+        assertBytes("6291354072c217", a -> a.shift(Instruction.VPRORD, Width.BITS_512, 25, 26, 23));
+        // vpsrad ymm2, ymm2, 8
+        assertBytes("62f16d2872e208", a -> a.shift(Instruction.VPSRAD, Width.BITS_256, 2, 2, 8));
+        // vpshufb xmm3, xmm3, xmm4
+        assertBytes("62f2650800dc", a -> a.vector(Instruction.VPSHUFB, Width.BITS_128, 3, 3, 4));
+        // vpmovdb xmm3, ymm18
+        assertBytes("62e27e2831d3", a -> a.vector(Instruction.VPMOVDB, Width.BITS_256, 18, 0, 3));
+        // vpdpbusd zmm0, zmm12, zmm16
+        assertBytes("62b21d4850c0", a -> a.vector(Instruction.VPDPBUSD, Width.BITS_512, 0, 12, 16));
+        // vpdpbusd zmm23, zmm24, [r10+20]{1to16}
+        assertBytes("62c23d50507a05", a -> a.broadcast(Instruction.VPDPBUSD, Width.BITS_512, 23, 24, at(Register.R10, 20)));
+        // vpdpbusd zmm23, zmm24, [r10+1000]{1to16}
+        assertBytes("62c23d5050bae8030000", a -> a.broadcast(Instruction.VPDPBUSD, Width.BITS_512, 23, 24, at(Register.R10, 1000)));
+    }
+
+    @Test
+    void computesWithFloats() {
+        // vcvtdq2ps zmm8, zmm8
+        assertBytes("62517c485bc0", a -> a.vector(Instruction.VCVTDQ2PS, Width.BITS_512, 8, 0, 8));
+        // vcvtps2dq ymm2, ymm2
+        assertBytes("62f17d285bd2", a -> a.vector(Instruction.VCVTPS2DQ, Width.BITS_256, 2, 0, 2));
+        // vcvtdq2pd zmm3, ymm2
+        assertBytes("62f17e48e6da", a -> a.vector(Instruction.VCVTDQ2PD, Width.BITS_512, 3, 0, 2));
+        // vaddpd zmm0, zmm0, zmm3
+        assertBytes("62f1fd4858c3", a -> a.vector(Instruction.VADDPD, Width.BITS_512, 0, 0, 3));
+        // vmulps zmm4, zmm4, [r11+12]{1to16}
+        assertBytes("62d15c58596303", a -> a.broadcast(Instruction.VMULPS, Width.BITS_512, 4, 4, at(Register.R11, 12)));
+        // vmulps ymm2, ymm1, [rsi]
+        assertBytes("62f174285916", a -> a.vector(Instruction.VMULPS, Width.BITS_256, 2, 1, at(Register.RSI)));
+        // vsubps zmm24, zmm24, zmm30
+        assertBytes("62013c405cc6", a -> a.vector(Instruction.VSUBPS, Width.BITS_512, 24, 24, 30));
+        // vfmadd231ps zmm25, zmm3, [r8+r12]
+        assertBytes("62026548b80c20", a -> a.vector(Instruction.VFMADD231PS, Width.BITS_512, 25, 3, at(Register.R8, Register.R12, 1)));
+        // vfnmadd231ps zmm3, zmm24, [r11+28]{1to16}
+        assertBytes("62d23d50bc5b07", a -> a.broadcast(Instruction.VFNMADD231PS, Width.BITS_512, 3, 24, at(Register.R11, 28)));
+    }
+
+    @Test
+    void setsConstantsAndReturns() {
+        // mov eax, 0x0F0F0F0F; vpbroadcastd zmm31, eax
+        assertBytes("b80f0f0f0f62627d487cf8", a -> a.constant(Width.BITS_512, 31, 0x0F0F_0F0F));
+        // vzeroupper; ret
+        assertBytes("c5f877c3", Assembler::returnToJava);
+    }
+
+    @Test
+    void jumpsBack() {
+        // dec rax, then to its own beginning
+        assertBytes("48ffc80f85f7ffffff", a -> {
+            int place = a.here();
+            a.decrement(Register.RAX);
+            a.jumpIfNotZero(place);
+        });
+    }
+
+    @Test
+    void refusesAddressesThatHaveNoEncoding() {
+        assertThrows(IllegalArgumentException.class, () -> at(Register.RAX, Register.RSP, 1));
+        assertThrows(IllegalArgumentException.class, () -> at(Register.RAX, Register.RCX, 3));
+    }
+}
