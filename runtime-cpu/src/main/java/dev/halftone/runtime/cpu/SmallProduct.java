@@ -5,10 +5,8 @@ import java.util.Arrays;
 /// Linears over a few rows: bound by the reading of the weights, so all rows are served while a part of a weight is in
 /// cache. Linears that read the same input share one region of the pool.
 final class SmallProduct implements WorkerPool.Task, AutoCloseable {
-    /// Of a region, for each worker.
-    private static final int PIECES = 4;
-
-    private static final int LEAST_STRIPS = 8;
+    /// Of the smallest piece: kernels read so many side by side.
+    private static final int LEAST_STRIPS = 4;
 
     private final WorkerPool pool;
     private final Scratch scratch;
@@ -78,7 +76,7 @@ final class SmallProduct implements WorkerPool.Task, AutoCloseable {
     private void computeAll() {
         prepared.prepare(weights, parts, x);
         place(x.rows(), prepared.written(x.rows()));
-        pool.splitFreely(ends[parts - 1], piece(ends[parts - 1]), this);
+        pool.splitShrinking(ends[parts - 1], LEAST_STRIPS, this);
         for (int part = 0; part < parts; part++) {
             CpuMatrix result = results[part];
             if (addresses[part] != result.address()) {
@@ -87,13 +85,6 @@ final class SmallProduct implements WorkerPool.Task, AutoCloseable {
                 }
             }
         }
-    }
-
-    /// Strips that a worker takes at a time: some pieces for each, so that one that the machine slows down gets fewer
-    /// of them, and whole fours, since kernels read four strips at once.
-    private int piece(int strips) {
-        int some = Math.ceilDiv(strips, PIECES * pool.threads());
-        return Math.max(LEAST_STRIPS, Math.ceilDiv(some, 4) * 4);
     }
 
     /// Kernels write whole strips and whole blocks of rows: into scratch where the result has not the room.

@@ -25,6 +25,7 @@ final class WorkerPool implements AutoCloseable {
     private Task task;
     private int count;
     private int piece;
+    private boolean shrinking;
     private Thread caller;
 
     private volatile int region;
@@ -49,15 +50,21 @@ final class WorkerPool implements AutoCloseable {
 
     /// One contiguous range per worker, always the same ones: a worker finds its part of a weight in its own cache.
     void split(int count, Task task) {
-        run(count, 0, task);
+        run(count, 0, false, task);
     }
 
     /// Pieces of `piece` indices, each taken by whoever is free: for work of uneven cost.
     void splitFreely(int count, int piece, Task task) {
-        run(count, piece, task);
+        run(count, piece, false, task);
     }
 
-    private void run(int newCount, int newPiece, Task newTask) {
+    /// The same for work of even cost on workers of uneven speed: a piece is half of a worker's share of what is left,
+    /// in multiples of `piece`, so that few are taken and all workers end together.
+    void splitShrinking(int count, int piece, Task task) {
+        run(count, piece, true, task);
+    }
+
+    private void run(int newCount, int newPiece, boolean newShrinking, Task newTask) {
         if (closed) {
             throw new IllegalStateException("the worker pool is closed");
         }
@@ -73,16 +80,17 @@ final class WorkerPool implements AutoCloseable {
                 newTask.run(0, 0, newCount);
                 return;
             }
-            share(newCount, newPiece, newTask);
+            share(newCount, newPiece, newShrinking, newTask);
         } finally {
             busy.set(false);
         }
     }
 
-    private void share(int newCount, int newPiece, Task newTask) {
+    private void share(int newCount, int newPiece, boolean newShrinking, Task newTask) {
         task = newTask;
         count = newCount;
         piece = newPiece;
+        shrinking = newShrinking;
         caller = Thread.currentThread();
         next.set(0);
         pending.set(workers.length);
@@ -113,6 +121,10 @@ final class WorkerPool implements AutoCloseable {
         }
     }
 
+    private int size(int left) {
+        return shrinking ? Math.max(1, left / (2 * threads()) / piece) * piece : piece;
+    }
+
     private static void rethrow(Throwable problem) {
         if (problem instanceof Error error) {
             throw error;
@@ -130,8 +142,11 @@ final class WorkerPool implements AutoCloseable {
                     task.run(worker, from, to);
                 }
             } else {
-                for (int from = next.getAndAdd(piece); from < count; from = next.getAndAdd(piece)) {
-                    task.run(worker, from, Math.min(count, from + piece));
+                for (int from = next.get(); from < count; from = next.get()) {
+                    int end = Math.min(count, from + size(count - from));
+                    if (next.compareAndSet(from, end)) {
+                        task.run(worker, from, end);
+                    }
                 }
             }
         } catch (RuntimeException | Error problem) {

@@ -20,7 +20,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 class WorkerPoolTest {
     @ParameterizedTest
     @ValueSource(ints = {1, 2, 3, 7})
-    void visitsEveryIndexOnceInBothManners(int threads) {
+    void visitsEveryIndexOnceInEveryManner(int threads) {
         try (WorkerPool pool = new WorkerPool(threads)) {
             for (int count = 0; count < 40; count++) {
                 AtomicIntegerArray visits = new AtomicIntegerArray(40);
@@ -31,10 +31,32 @@ class WorkerPoolTest {
                 };
                 pool.split(count, task);
                 pool.splitFreely(count, 3, task);
+                pool.splitShrinking(count, 4, task);
                 for (int i = 0; i < 40; i++) {
-                    assertEquals(i < count ? 2 : 0, visits.get(i));
+                    assertEquals(i < count ? 3 : 0, visits.get(i));
                 }
             }
+        }
+    }
+
+    @Test
+    void shrinksPiecesInWholeUnits() {
+        try (WorkerPool pool = new WorkerPool(2)) {
+            AtomicIntegerArray ends = new AtomicIntegerArray(1001);
+            pool.splitShrinking(1000, 4, (worker, from, to) -> ends.set(to, to - from));
+            int before = Integer.MAX_VALUE;
+            int pieces = 0;
+            for (int end = 1; end <= 1000; end++) {
+                int size = ends.get(end);
+                if (size > 0) {
+                    assertEquals(0, size % 4);
+                    assertTrue(size <= before, size + " after " + before);
+                    before = size;
+                    pieces++;
+                }
+            }
+            assertEquals(4, before);
+            assertTrue(pieces > 10 && pieces < 40, pieces + " pieces");
         }
     }
 
