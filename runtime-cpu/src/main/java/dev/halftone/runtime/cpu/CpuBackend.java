@@ -22,6 +22,7 @@ import java.util.Optional;
 /// the same, bit for bit, for every number of threads. Here every argument is checked; behind it nothing is.
 public final class CpuBackend implements Backend {
     private final Kernels kernels;
+    private final DigitKernels digitKernels; // null for none
     private final WorkerPool pool;
     private final Scratch scratch;
     private final RowVerbs rowVerbs;
@@ -63,6 +64,7 @@ public final class CpuBackend implements Backend {
             throw new IllegalArgumentException("threads must not be negative, found " + threads);
         }
         this.kernels = kernels;
+        this.digitKernels = digitKernels;
         pool = new WorkerPool(threads == 0 ? Runtime.getRuntime().availableProcessors() : threads);
         scratch = new Scratch(pool.threads());
         rowVerbs = new RowVerbs(kernels, pool, scratch);
@@ -111,7 +113,14 @@ public final class CpuBackend implements Backend {
 
     @Override
     public String description() {
-        return "cpu (" + kernels.name() + ", " + pool.threads() + (pool.threads() == 1 ? " thread)" : " threads)");
+        String digits = "";
+        if (digitKernels != null) {
+            digits = ", few rows by " + digitKernels.name();
+        } else if (DigitKernels.refusal() != null) {
+            digits = ", no machine code: " + DigitKernels.refusal();
+        }
+        return "cpu (" + kernels.name() + digits + ", " + pool.threads()
+                + (pool.threads() == 1 ? " thread)" : " threads)");
     }
 
     /// Who multiplied many rows so far and with which numbers, and what [ProductMode#AUTO] was decided by, in one line.
@@ -126,7 +135,8 @@ public final class CpuBackend implements Backend {
 
     @Override
     public String arithmetic() {
-        return "cpu (" + kernels.name() + ", " + System.getProperty("os.arch") + manyRows.arithmetic() + ")";
+        return "cpu (" + kernels.name() + (digitKernels == null ? "" : " and digits") + ", "
+                + System.getProperty("os.arch") + manyRows.arithmetic() + ")";
     }
 
     @Override

@@ -88,6 +88,7 @@ final class DigitCode {
         DIGITS,
         WORD_STEP,
         PIECE_STEP,
+        DIGIT_STEP,
         WORDS_PER_GROUP,
         GROUPS,
         RESULT,
@@ -101,7 +102,7 @@ final class DigitCode {
 
     /// Cache lines of each strip that are asked for before their turn. Without it, what waits for memory fills the
     /// queues of the core before enough lines are on their way.
-    private static final int AHEAD = 32;
+    static final int AHEAD = 32;
 
     private static final Width WIDE = Width.BITS_512;
     private static final int LINE = Width.BITS_512.bytes();
@@ -321,6 +322,7 @@ final class DigitCode {
         code.load(RSI, Row.INPUTS.argument());
         code.load(RDX, Row.DIGITS.argument());
         code.load(R8, Row.PIECE_STEP.argument());
+        code.loadAddress(R8, at(R8, RDX, 1)); // digits of the second piece
         code.load(R9, Row.INVERSES.argument());
         code.load(R10, Row.RESULT.argument());
         code.load(RCX, Row.GROUPS.argument());
@@ -328,6 +330,7 @@ final class DigitCode {
             code.load(R11, Row.ORDER.argument());
             code.vector(VMOVUPS_LOAD, Width.BITS_128, order, 0, at(R11));
         }
+        code.load(R11, Row.DIGIT_STEP.argument());
         int group = code.here();
         code.vector(VPXORD, twice, sums, sums, sums);
         code.vector(VPBROADCASTD, width, inverse, 0, at(R9));
@@ -338,13 +341,12 @@ final class DigitCode {
         code.vector(VCVTDQ2PD, twice, bytes, 0, x);
         code.vector(VADDPD, twice, sums, sums, bytes);
         for (int digit = 0; digit < DIGITS; digit++) {
-            Address place = at(RDX, digit * Integer.BYTES);
             code.vector(VPMOVDB, width, x, 0, bytes);
             if (pieces(form) > 1) {
                 code.vector(VPSHUFB, Width.BITS_128, bytes, bytes, order);
-                code.vector(VPEXTRD, Width.BITS_128, bytes, 0, new Address(RDX, R8, 1, digit * Integer.BYTES), 1);
+                code.vector(VPEXTRD, Width.BITS_128, bytes, 0, digit(R8, digit), 1);
             }
-            code.vector(VMOVD_STORE, Width.BITS_128, bytes, 0, place);
+            code.vector(VMOVD_STORE, Width.BITS_128, bytes, 0, digit(RDX, digit));
             if (digit + 1 < DIGITS) {
                 code.vector(VPADDD, width, x, x, MASK);
                 code.shift(VPSRAD, width, x, x, 8);
@@ -352,6 +354,7 @@ final class DigitCode {
         }
         code.add(RSI, width.bytes());
         code.add(RDX, Row.WORD_STEP.argument());
+        code.add(R8, Row.WORD_STEP.argument());
         code.decrement(RAX);
         code.jumpIfNotZero(word);
         code.vector(VMOVUPS_STORE, twice, sums, 0, at(R10));
@@ -361,5 +364,9 @@ final class DigitCode {
         code.jumpIfNotZero(group);
         code.returnToJava();
         return code.code();
+    }
+
+    private static Address digit(Register first, int digit) {
+        return digit == 0 ? at(first) : at(first, R11, digit);
     }
 }

@@ -2,13 +2,13 @@ package dev.halftone.runtime.cpu;
 
 import dev.halftone.runtime.cpu.DigitCode.Product;
 import dev.halftone.runtime.cpu.DigitCode.Row;
+import dev.halftone.runtime.cpu.DigitTileCode.Argument;
 import dev.halftone.runtime.cpu.assembly.MachineCode;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
@@ -17,14 +17,16 @@ import java.util.Set;
 /// bytes (AVX512-VNNI), for which the Vector API has no operation: machine code of our own, written at the start.
 ///
 /// A 4-bit code takes a third of the operations that it takes in floats, so that weights are read as fast as memory
-/// gives them. Within a group an input counts as a multiple of `2⁻²³` of the largest one, which is what a float32 sum
-/// keeps of it; the sums themselves are exact.
+/// gives them. Within a group an input counts as a multiple of `2⁻²²` of the power of two below the largest one, which
+/// is about what a float32 sum keeps of it; the sums themselves are exact. Where the processor has tiles (AMX), several
+/// rows take these, with the same result to the bit.
 final class DigitKernels {
     /// Set to `false`, the vector kernels serve.
     static final String PROPERTY = "halftone.cpu.machine-code";
 
     private static final List<String> NEEDED = List.of("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni");
     private static final int LANES = 16;
+    private static final long TILE_BYTES = DigitTileCode.TILE * DigitTileCode.TILE_ROW;
 
     /// Bytes of a word's inputs, those of each piece side by side.
     private static final byte[] ORDER = {0, 2, 4, 6, 1, 3, 5, 7, 0, 0, 0, 0, 0, 0, 0, 0};
@@ -32,16 +34,28 @@ final class DigitKernels {
     /// Largest sum of the products of one group, which has to fit a signed number of 32 bits.
     private static final long MOST = Integer.MAX_VALUE / (255L * 128);
 
+    private static final List<String> NEEDED_FOR_TILES = List.of("amx_tile", "amx_int8");
+
+    /// Inputs that a row of a tile holds.
+    private static final int CHUNK = DigitTileCode.TILE_ROW;
+
+    /// From here on tiles cost less.
+    private static final int LEAST_TILE_ROWS = 5;
+
+    private static final Set<String> FLAGS = new HashSet<>(); // of the processor
     private static DigitKernels loaded;
     private static String refusal;
 
     private final MemorySegment[] products; // [form][rows - 1], of DigitCode.strips(rows) strips
     private final MemorySegment[] narrowProducts; // likewise, of one strip
+    private final MemorySegment[] tileProducts; // [form][rows - 1]; null without tiles
+    private final Memory configurations; // [rows - 1][2], for chunks of CHUNK and CHUNK / 2 inputs
     private final MemorySegment[] largest; // [form]
     private final MemorySegment[] cuts; // [form]
     private final Memory order = Memory.ofBytes(ORDER.length);
 
-    private DigitKernels() {
+    /// @param tiles whether the processor's tiles may be used
+    DigitKernels(boolean tiles) {
         List<byte[]> functions = new ArrayList<>();
         WeightForm[] forms = {WeightForm.CODES4, WeightForm.CODES8};
         for (WeightForm form : forms) {
@@ -60,13 +74,50 @@ final class DigitKernels {
         for (WeightForm form : forms) {
             functions.add(DigitCode.cut(form));
         }
-        MemorySegment[] places = MachineCode.place(functions);
+        for (int i = 0; tiles && i < forms.length; i++) {
+            for (int rows = 1; rows <= DigitTileCode.ROWS; rows++) {
+                functions.add(DigitTileCode.product(forms[i], rows));
+            }
+        }
+        List<MemorySegment> places = List.of(MachineCode.place(functions));
         int count = forms.length * DigitCode.ROWS;
-        products = Arrays.copyOfRange(places, 0, count);
-        narrowProducts = Arrays.copyOfRange(places, count, 2 * count);
-        largest = Arrays.copyOfRange(places, 2 * count, 2 * count + forms.length);
-        cuts = Arrays.copyOfRange(places, 2 * count + forms.length, places.length);
+        products = taken(places, 0, count);
+        narrowProducts = taken(places, count, count);
+        largest = taken(places, 2 * count, forms.length);
+        cuts = taken(places, 2 * count + forms.length, forms.length);
+        tileProducts = tiles ? taken(places, 2 * (count + forms.length), forms.length * DigitTileCode.ROWS) : null;
+        configurations = Memory.ofBytes(2L * DigitTileCode.ROWS * Memory.LINE);
+        for (int rows = 1; rows <= DigitTileCode.ROWS; rows++) {
+            configure(rows, CHUNK);
+            configure(rows, CHUNK / 2);
+        }
         Memory.copyBytes(ORDER, order.address(), ORDER.length);
+    }
+
+    private static MemorySegment[] taken(List<MemorySegment> places, int from, int count) {
+        return places.subList(from, from + count).toArray(MemorySegment[]::new);
+    }
+
+    private long configuration(int rows, int chunk) {
+        return configurations.address() + (2L * (rows - 1) + (chunk == CHUNK ? 0 : 1)) * Memory.LINE;
+    }
+
+    /// Tiles of sums first, then as many of digits, then the one of codes.
+    private void configure(int rows, int chunk) {
+        byte[] bytes = new byte[(int) Memory.LINE];
+        bytes[0] = 1; // the only palette there is
+        for (int tile = 0; tile < DigitTileCode.tiles(rows); tile++) {
+            int left = rows * DigitCode.DIGITS - tile * DigitTileCode.TILE;
+            configure(bytes, tile, Math.min(left, DigitTileCode.TILE), DigitTileCode.TILE_ROW);
+            configure(bytes, DigitTileCode.INPUTS + tile, Math.min(left, DigitTileCode.TILE), chunk);
+        }
+        configure(bytes, DigitTileCode.CODES, chunk / Integer.BYTES, DigitTileCode.TILE_ROW);
+        Memory.copyBytes(bytes, configuration(rows, chunk), bytes.length);
+    }
+
+    private static void configure(byte[] bytes, int tile, int rows, int rowBytes) {
+        bytes[16 + 2 * tile] = (byte) rowBytes;
+        bytes[48 + tile] = (byte) rows;
     }
 
     /// The kernels of this process, or null where [#refusal] tells why there are none.
@@ -75,7 +126,7 @@ final class DigitKernels {
             refusal = missing();
             if (refusal == null) {
                 try {
-                    loaded = new DigitKernels();
+                    loaded = new DigitKernels(hasTiles());
                 } catch (IllegalStateException problem) {
                     refusal = problem.getMessage();
                 }
@@ -90,6 +141,10 @@ final class DigitKernels {
         return refusal;
     }
 
+    private static boolean hasTiles() {
+        return FLAGS.containsAll(NEEDED_FOR_TILES) && MachineCode.requestTiles();
+    }
+
     private static String missing() {
         if ("false".equals(System.getProperty(PROPERTY))) {
             return "switched off by " + PROPERTY;
@@ -97,12 +152,11 @@ final class DigitKernels {
         if (!System.getProperty("os.name").equals("Linux") || !System.getProperty("os.arch").equals("amd64")) {
             return "not Linux on x86-64";
         }
-        Set<String> flags = new HashSet<>();
         try {
             // What the system lets programs use, too, and not only what the processor has.
             for (String line : Files.readAllLines(Path.of("/proc/cpuinfo"))) {
                 if (line.startsWith("flags")) {
-                    flags.addAll(List.of(line.substring(line.indexOf(':') + 1).strip().split(" ")));
+                    FLAGS.addAll(List.of(line.substring(line.indexOf(':') + 1).strip().split(" ")));
                     break;
                 }
             }
@@ -110,13 +164,36 @@ final class DigitKernels {
             return "/proc/cpuinfo cannot be read: " + problem.getMessage();
         }
         List<String> lacking =
-                NEEDED.stream().filter(flag -> !flags.contains(flag)).toList();
+                NEEDED.stream().filter(flag -> !FLAGS.contains(flag)).toList();
         return lacking.isEmpty() ? null : "the processor lacks " + String.join(", ", lacking);
+    }
+
+    /// What they compute with.
+    String name() {
+        return tileProducts == null ? "VNNI" : "VNNI and AMX";
     }
 
     /// Whether they multiply this weight.
     boolean take(PackedWeight weight) {
         return weight.lanes == LANES && weight.form.isCodes() && weight.groupLength <= MOST;
+    }
+
+    /// The rows that [#multiply] takes at a time, if there are `rows`.
+    int blockRows(PackedWeight weight, int rows) {
+        return takesTiles(weight, rows) ? DigitTileCode.ROWS : DigitCode.ROWS;
+    }
+
+    private boolean takesTiles(PackedWeight weight, int rows) {
+        return tileProducts != null && rows >= LEAST_TILE_ROWS && weight.groupLength % (CHUNK / 2) == 0;
+    }
+
+    private static int chunk(PackedWeight weight) {
+        return weight.groupLength % CHUNK == 0 ? CHUNK : CHUNK / 2;
+    }
+
+    /// What tells how digits lie: those of one weight serve another of the same.
+    static boolean isAlike(PackedWeight one, PackedWeight other) {
+        return one.form == other.form && one.sharesPreparation(other);
     }
 
     /// Bytes of the digits of `rows` rows.
@@ -133,15 +210,18 @@ final class DigitKernels {
         return (long) weight.groups * rows * DigitCode.CONSTANTS * Float.BYTES;
     }
 
-    /// Bytes that [#cut] needs to work in.
+    /// Bytes that [#cut] and [#multiply] need to work in.
     static long scratchBytes(PackedWeight weight) {
-        return weight.groups * (2L * DigitCode.width(weight.form).bytes() + Float.BYTES) + Memory.LINE;
+        long cutting = weight.groups * (2L * DigitCode.width(weight.form).bytes() + Float.BYTES) + Memory.LINE;
+        long tiles = DigitTileCode.tiles(DigitTileCode.ROWS) * TILE_BYTES;
+        return Math.max(cutting, tiles + (long) weight.groupLength * LANES);
     }
 
     /// Cuts one row into digits.
     ///
     /// @param x         the row in the weight's own order of columns, padded with zeros
     /// @param row       its number among the `rows` of a block
+    /// @param all       rows of all blocks
     /// @param digits    of the block, see [#digitBytes]
     /// @param constants of the block, see [#constantBytes]
     /// @param scratch   see [#scratchBytes]
@@ -151,6 +231,7 @@ final class DigitKernels {
             long x,
             int row,
             int rows,
+            int all,
             long digits,
             long constants,
             long scratch,
@@ -158,8 +239,9 @@ final class DigitKernels {
         int fields = DigitCode.width(weight.form).bytes() / Float.BYTES;
         long inverses = scratch;
         long results = scratch + Math.ceilDiv(weight.groups * Float.BYTES, Memory.LINE) * Memory.LINE;
-        long pieceStep = (long) rows * DigitCode.DIGITS * Integer.BYTES;
-        int pieces = DigitCode.pieces(weight.form);
+        boolean tiled = takesTiles(weight, all);
+        long rowStep = DigitCode.DIGITS * (long) (tiled ? weight.paddedInputs() : Integer.BYTES);
+        long pieceStep = tiled ? Integer.BYTES : rows * rowStep;
         if (Memory.CHECKED) {
             Memory.check(x, (long) weight.paddedInputs() * Float.BYTES);
             Memory.check(digits, digitBytes(weight, rows));
@@ -168,9 +250,10 @@ final class DigitKernels {
         }
         put(arguments, Row.INPUTS, x);
         put(arguments, Row.INVERSES, inverses);
-        put(arguments, Row.DIGITS, digits + (long) row * DigitCode.DIGITS * Integer.BYTES);
-        put(arguments, Row.WORD_STEP, pieces * pieceStep);
+        put(arguments, Row.DIGITS, digits + row * rowStep);
+        put(arguments, Row.WORD_STEP, DigitCode.pieces(weight.form) * pieceStep);
         put(arguments, Row.PIECE_STEP, pieceStep);
+        put(arguments, Row.DIGIT_STEP, rowStep / DigitCode.DIGITS);
         put(arguments, Row.WORDS_PER_GROUP, weight.wordsPerGroup());
         put(arguments, Row.GROUPS, weight.groups);
         put(arguments, Row.RESULT, results);
@@ -202,17 +285,81 @@ final class DigitKernels {
         Memory.putLong(arguments + (long) argument.ordinal() * Long.BYTES, value);
     }
 
+    private static void put(long arguments, Argument argument, long value) {
+        Memory.putLong(arguments + (long) argument.ordinal() * Long.BYTES, value);
+    }
+
     private static void put(long arguments, Product argument, long value) {
         Memory.putLong(arguments + (long) argument.ordinal() * Long.BYTES, value);
     }
 
     /// Strips `[from, to)` of a block of rows.
     ///
-    /// @param rows      1 to [DigitCode#ROWS]
+    /// @param rows      1 to [#blockRows]
+    /// @param all       rows of all blocks
     /// @param y         first output of the first row
     /// @param yRow      bytes from one row of `y` to the next
-    /// @param arguments room for [DigitCode.Product#COUNT] longs
+    /// @param scratch   see [#scratchBytes]
+    /// @param arguments room for [DigitCode.Product#COUNT] or [DigitTileCode.Argument#COUNT] longs
     void multiply(
+            PackedWeight weight,
+            long digits,
+            long constants,
+            int rows,
+            int all,
+            int from,
+            int to,
+            long y,
+            long yRow,
+            long scratch,
+            long arguments) {
+        if (Memory.CHECKED) {
+            check(weight, digits, constants, rows, from, to, y, yRow);
+            Memory.check(scratch, scratchBytes(weight));
+        }
+        if (takesTiles(weight, all)) {
+            multiplyTiles(weight, digits, constants, rows, from, to, y, yRow, scratch, arguments);
+        } else {
+            multiply(weight, digits, constants, rows, from, to, y, yRow, arguments);
+        }
+    }
+
+    private void multiplyTiles(
+            PackedWeight weight,
+            long digits,
+            long constants,
+            int rows,
+            int from,
+            int to,
+            long y,
+            long yRow,
+            long scratch,
+            long arguments) {
+        int chunk = chunk(weight);
+        put(arguments, Argument.WORDS, weight.words(from));
+        put(arguments, Argument.FACTORS, weight.factors(from));
+        put(arguments, Argument.CENTRES, weight.centres(from));
+        put(arguments, Argument.CENTRE_GROUP_STEP, weight.centreStep());
+        put(arguments, Argument.DIGITS, digits);
+        put(arguments, Argument.DIGIT_STEP, weight.paddedInputs());
+        put(arguments, Argument.TILE_STEP, (long) DigitTileCode.TILE * weight.paddedInputs());
+        put(arguments, Argument.CONSTANTS, constants);
+        put(arguments, Argument.WORDS_PER_GROUP, weight.wordsPerGroup());
+        put(arguments, Argument.GROUPS, weight.groups);
+        put(arguments, Argument.CHUNKS, weight.groupLength / chunk);
+        put(arguments, Argument.CHUNK_INPUTS, chunk);
+        put(arguments, Argument.CHUNK_CODES, (long) chunk * LANES);
+        put(arguments, Argument.SUMS, scratch);
+        put(arguments, Argument.CODES, scratch + DigitTileCode.tiles(DigitTileCode.ROWS) * TILE_BYTES);
+        put(arguments, Argument.CONFIGURATION, configuration(rows, chunk));
+        put(arguments, Argument.STRIPS, to - from);
+        put(arguments, Argument.BIAS, weight.bias(from));
+        put(arguments, Argument.RESULT, y + (long) from * weight.vectorBytes());
+        put(arguments, Argument.RESULT_ROW, yRow);
+        MachineCode.call(tileProducts[weight.form.ordinal() * DigitTileCode.ROWS + rows - 1], arguments);
+    }
+
+    private void multiply(
             PackedWeight weight,
             long digits,
             long constants,
@@ -223,9 +370,6 @@ final class DigitKernels {
             long yRow,
             long arguments) {
         int vector = weight.vectorBytes();
-        if (Memory.CHECKED) {
-            check(weight, digits, constants, rows, from, to, y, yRow);
-        }
         int index = weight.form.ordinal() * DigitCode.ROWS + rows - 1;
         int strips = DigitCode.strips(rows);
         int apart = (to - from) / strips;

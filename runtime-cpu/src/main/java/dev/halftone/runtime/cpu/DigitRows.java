@@ -2,7 +2,7 @@ package dev.halftone.runtime.cpu;
 
 /// Rows as digits, for the [DigitKernels].
 final class DigitRows implements PreparedRows, AutoCloseable {
-    private static final int ARGUMENTS = Math.max(DigitCode.Product.COUNT.ordinal(), DigitCode.Row.COUNT.ordinal());
+    private static final int ARGUMENTS = DigitTileCode.Argument.COUNT.ordinal(); // more than any other function has
 
     private final DigitKernels kernels;
     private final WorkerPool pool;
@@ -20,6 +20,7 @@ final class DigitRows implements PreparedRows, AutoCloseable {
     private final WorkerPool.Task cutRows = this::cutRows; // bound once: a region allocates nothing
     private PackedWeight weight;
     private CpuMatrix x;
+    private int blockRows;
 
     DigitRows(DigitKernels kernels, WorkerPool pool) {
         this.kernels = kernels;
@@ -48,14 +49,14 @@ final class DigitRows implements PreparedRows, AutoCloseable {
 
     @Override
     public boolean isShared(PackedWeight one, PackedWeight other) {
-        // Where digits lie depends on how many codes a word holds.
-        return one.form == other.form && one.sharesPreparation(other);
+        return DigitKernels.isAlike(one, other);
     }
 
     @Override
     public void prepare(PackedWeight[] weights, int count, CpuMatrix newX) {
         weight = weights[0];
         x = newX;
+        blockRows = kernels.blockRows(weight, x.rows());
         digits = grown(digits, DigitKernels.digitBytes(weight, x.rows()));
         constants = grown(constants, DigitKernels.constantBytes(weight, x.rows()));
         for (int worker = 0; worker < arguments.length; worker++) {
@@ -87,12 +88,13 @@ final class DigitRows implements PreparedRows, AutoCloseable {
 
     private void cutRows(int worker, int from, int to) {
         for (int i = from; i < to; i++) {
-            int block = i / DigitCode.ROWS * DigitCode.ROWS;
+            int block = i / blockRows * blockRows;
             kernels.cut(
                     weight,
                     arrange(worker, i),
                     i - block,
                     rows(block),
+                    x.rows(),
                     digits(block),
                     constants(block),
                     scratch[worker].address(),
@@ -114,7 +116,7 @@ final class DigitRows implements PreparedRows, AutoCloseable {
 
     /// Rows of the block that begins with row `block`.
     private int rows(int block) {
-        return Math.min(DigitCode.ROWS, x.rows() - block);
+        return Math.min(blockRows, x.rows() - block);
     }
 
     private long digits(int block) {
@@ -128,18 +130,20 @@ final class DigitRows implements PreparedRows, AutoCloseable {
     /// All rows before the next strips, so that these are read from memory once.
     @Override
     public void multiply(int worker, PackedWeight multiplied, int from, int to, long y, long yRow) {
-        int step = x.rows() <= DigitCode.ROWS ? to - from : 1;
+        int step = x.rows() <= blockRows ? to - from : 1;
         for (int strip = from; strip < to; strip += step) {
-            for (int block = 0; block < x.rows(); block += DigitCode.ROWS) {
+            for (int block = 0; block < x.rows(); block += blockRows) {
                 kernels.multiply(
                         multiplied,
                         digits(block),
                         constants(block),
                         rows(block),
+                        x.rows(),
                         strip,
                         strip + step,
                         y + block * yRow,
                         yRow,
+                        scratch[worker].address(),
                         arguments[worker].address());
             }
         }

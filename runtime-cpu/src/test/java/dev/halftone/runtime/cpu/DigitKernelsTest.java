@@ -56,8 +56,13 @@ class DigitKernelsTest {
     }
 
     private static float[] product(QuantizedWeight weight, float[] x, int rows) {
-        try (Backend backend = TestBackends.open(2);
-                Linear linear = backend.bind(weight, null);
+        try (Backend backend = TestBackends.open(2)) {
+            return product(backend, weight, x, rows);
+        }
+    }
+
+    private static float[] product(Backend backend, QuantizedWeight weight, float[] x, int rows) {
+        try (Linear linear = backend.bind(weight, null);
                 Matrix in = backend.allocate(rows, INPUTS);
                 Matrix out = backend.allocate(rows, OUTPUTS)) {
             backend.copyIn(x, 0, in);
@@ -121,6 +126,24 @@ class DigitKernelsTest {
         for (int output = 0; output < OUTPUTS; output++) {
             assertTrue(Float.isFinite(found[output]), "the other row");
             assertTrue(!Float.isFinite(found[OUTPUTS + output]), "found " + found[OUTPUTS + output]);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {4, 8})
+    void givesTheSameOnTilesAndWithout(int bits) {
+        byte[] codes = new byte[OUTPUTS * INPUTS];
+        for (int i = 0; i < codes.length; i++) {
+            codes[i] = (byte) (i * 11 + i / 17 & (1 << bits) - 1);
+        }
+        for (int rows = 1; rows <= CpuLinear.SMALL_ROWS; rows++) {
+            float[] x = Samples.floats(rows * INPUTS, rows);
+            float[] expected;
+            try (Backend backend = new CpuBackend(
+                    VectorWidth.kernels(), new DigitKernels(false), 2, ProductMode.VECTOR, ManyRows.LEAST_ROWS)) {
+                expected = product(backend, weight(bits, codes), x, rows);
+            }
+            assertArrayEquals(expected, product(weight(bits, codes), x, rows), rows + " rows");
         }
     }
 

@@ -49,6 +49,12 @@ public final class Assembler {
         general(0x03, destination.ordinal(), memory);
     }
 
+    /// `destination = value`
+    public void constant(Register destination, int value) {
+        general(0xC7, 0, destination);
+        write32(value);
+    }
+
     public void add(Register destination, int value) {
         general(0x81, 0, destination);
         write32(value);
@@ -125,6 +131,57 @@ public final class Assembler {
     public void shift(Instruction instruction, Width width, int destination, Address source, int bits) {
         vector(instruction, width, instruction.extension, destination, source);
         code.write(bits);
+    }
+
+    /// Says how many rows, and bytes of each, every tile has: 64 bytes of memory.
+    public void configureTiles(Address memory) {
+        vex(0, 0, memory);
+        code.write(0x49);
+        operand(0, memory, 1);
+    }
+
+    public void releaseTiles() {
+        vex(0, 0, null);
+        code.write(0x49);
+        code.write(0xC0);
+    }
+
+    public void zeroTile(int tile) {
+        vex(3, 0, null);
+        code.write(0x49);
+        code.write(0xC0 | tile << 3);
+    }
+
+    /// @param memory of the first row, with the bytes from one row to the next for its index
+    public void loadTile(int tile, Address memory) {
+        tile(3, tile, memory);
+    }
+
+    /// @param memory see [#loadTile]
+    public void storeTile(int tile, Address memory) {
+        tile(2, tile, memory);
+    }
+
+    private void tile(int prefix, int tile, Address memory) {
+        vex(prefix, 0, memory);
+        code.write(0x4B);
+        operand(tile, memory, 1);
+    }
+
+    /// `sums += a·b` of signed bytes `a` and unsigned bytes `b`, four rows of which lie side by side in every 32 bits.
+    public void multiplyTiles(int sums, int a, int b) {
+        vex(2, b, null);
+        code.write(0x5E);
+        code.write(0xC0 | sums << 3 | a);
+    }
+
+    /// The three bytes before the code of an instruction on tiles.
+    private void vex(int prefix, int second, Address memory) {
+        int b = memory == null ? 0 : memory.base().ordinal() / 8;
+        int x = memory == null || memory.index() == null ? 0 : memory.index().ordinal() / 8;
+        code.write(0xC4);
+        code.write(0x80 | (1 - x) << 6 | (1 - b) << 5 | 2);
+        code.write((~second & 15) << 3 | prefix);
     }
 
     private void memory(

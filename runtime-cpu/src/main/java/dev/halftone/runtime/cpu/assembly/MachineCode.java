@@ -20,6 +20,11 @@ public final class MachineCode {
     /// Functions begin on the boundary of a cache line.
     private static final int BOUNDARY = 64;
 
+    // System call and arguments by which a process asks Linux for tiles.
+    private static final long ARCH_PRCTL = 158;
+    private static final long REQUEST_STATE = 0x1023;
+    private static final long TILES = 18;
+
     private static final Linker LINKER = Linker.nativeLinker();
 
     // Critical: a call costs nanoseconds, and the JVM waits for it where it would stop its threads, so a function has to
@@ -55,6 +60,23 @@ public final class MachineCode {
     public static void call(MemorySegment function, long argument) {
         try {
             CALL.invokeExact(function, argument);
+        } catch (RuntimeException | Error e) {
+            throw e;
+        } catch (Throwable e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    /// Asks the system for the tiles of AMX, for all threads of this process.
+    ///
+    /// @return whether they may be used
+    public static boolean requestTiles() {
+        FunctionDescriptor syscall = FunctionDescriptor.of(
+                ValueLayout.JAVA_LONG, ValueLayout.JAVA_LONG, ValueLayout.JAVA_LONG, ValueLayout.JAVA_LONG);
+        try {
+            long status = (long) bind("syscall", syscall, Linker.Option.firstVariadicArg(1))
+                    .invokeExact(ARCH_PRCTL, REQUEST_STATE, TILES);
+            return status == 0;
         } catch (RuntimeException | Error e) {
             throw e;
         } catch (Throwable e) {
@@ -102,8 +124,8 @@ public final class MachineCode {
     }
 
     @SuppressWarnings("restricted") // the descriptors are those of the C declarations
-    private static MethodHandle bind(String name, FunctionDescriptor descriptor) {
+    private static MethodHandle bind(String name, FunctionDescriptor descriptor, Linker.Option... options) {
         SymbolLookup library = LINKER.defaultLookup();
-        return LINKER.downcallHandle(library.findOrThrow(name), descriptor);
+        return LINKER.downcallHandle(library.findOrThrow(name), descriptor, options);
     }
 }

@@ -127,6 +127,28 @@ class AssemblerTest {
     }
 
     @Test
+    void multipliesTiles() {
+        // ldtilecfg [rax]
+        assertBytes("c4e2784900", a -> a.configureTiles(at(Register.RAX)));
+        // ldtilecfg [r13]
+        assertBytes("c4c278494500", a -> a.configureTiles(at(Register.R13)));
+        // tilerelease
+        assertBytes("c4e27849c0", a -> a.releaseTiles());
+        // tilezero tmm2
+        assertBytes("c4e27b49d0", a -> a.zeroTile(2));
+        // tileloadd tmm6, [rdx+r15*1]
+        assertBytes("c4a27b4b343a", a -> a.loadTile(6, at(Register.RDX, Register.R15, 1)));
+        // tileloadd tmm4, [rcx+rbp*1]
+        assertBytes("c4e27b4b2429", a -> a.loadTile(4, at(Register.RCX, Register.RBP, 1)));
+        // tilestored [rcx+r15*1], tmm1
+        assertBytes("c4a27a4b0c39", a -> a.storeTile(1, at(Register.RCX, Register.R15, 1)));
+        // tdpbsud tmm1, tmm4, tmm6
+        assertBytes("c4e24a5ecc", a -> a.multiplyTiles(1, 4, 6));
+        // mov r15, 64
+        assertBytes("49c7c740000000", a -> a.constant(Register.R15, 64));
+    }
+
+    @Test
     void setsConstantsAndReturns() {
         // mov eax, 0x0F0F0F0F; vpbroadcastd zmm31, eax
         assertBytes("b80f0f0f0f62627d487cf8", a -> a.constant(Width.BITS_512, 31, 0x0F0F_0F0F));
