@@ -169,13 +169,14 @@ final class BenchCommand implements Command {
                 progress.update(0, 1, "warm-up " + (steadiness.repetitions() + 1));
                 steadiness.add(run.repeat().seconds());
             }
-            MachineSpeed before = MachineSpeed.of(probe, PROBE_SECONDS);
+            MachineSpeed machine = new MachineSpeed(probe);
+            machine.measure(PROBE_SECONDS);
             for (int repetition = 1; repetition <= repetitions; repetition++) {
                 interruption.check();
                 progress.update(repetition - 1, repetitions, "repetition " + repetition + "/" + repetitions);
                 samples.add(run.repeat());
+                machine.measure(PROBE_SECONDS);
             }
-            MachineSpeed machine = before.best(MachineSpeed.of(probe, PROBE_SECONDS));
             SpeedResult result = new SpeedResult(test, samples, steadiness.repetitions(), steadiness.isSteady());
             progress.close();
             report.test(llama, result, machine, threads);

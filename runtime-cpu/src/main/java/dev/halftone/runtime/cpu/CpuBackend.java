@@ -76,7 +76,8 @@ public final class CpuBackend implements Backend {
         attention = new Attention(kernels, pool, scratch);
         panels = new MatrixPanels(kernels);
         try {
-            manyRows = new ManyRows(mode, kernels, pool, scratch, gemm, leastRows, OneDnn::new);
+            BFloat16Restorer restorer = digitKernels == null ? null : digitKernels.restorer();
+            manyRows = new ManyRows(mode, kernels, restorer, pool, scratch, gemm, leastRows, OneDnn::new);
         } catch (RuntimeException e) {
             pool.close();
             smallProduct.close();

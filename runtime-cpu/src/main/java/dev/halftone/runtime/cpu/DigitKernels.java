@@ -52,6 +52,7 @@ final class DigitKernels {
     private final Memory configurations; // [rows - 1][2], for chunks of CHUNK and CHUNK / 2 inputs
     private final MemorySegment[] largest; // [form]
     private final MemorySegment[] cuts; // [form]
+    private final BFloat16Restorer restorer; // null without AVX512-BF16
     private final Memory order = Memory.ofBytes(ORDER.length);
 
     /// @param tiles whether the processor's tiles may be used
@@ -86,6 +87,7 @@ final class DigitKernels {
         largest = taken(places, 2 * count, forms.length);
         cuts = taken(places, 2 * count + forms.length, forms.length);
         tileProducts = tiles ? taken(places, 2 * (count + forms.length), forms.length * DigitTileCode.ROWS) : null;
+        restorer = FLAGS.contains("avx512_bf16") ? new BFloat16Restorer() : null;
         configurations = Memory.ofBytes(2L * DigitTileCode.ROWS * Memory.LINE);
         for (int rows = 1; rows <= DigitTileCode.ROWS; rows++) {
             configure(rows, CHUNK);
@@ -166,6 +168,11 @@ final class DigitKernels {
         List<String> lacking =
                 NEEDED.stream().filter(flag -> !FLAGS.contains(flag)).toList();
         return lacking.isEmpty() ? null : "the processor lacks " + String.join(", ", lacking);
+    }
+
+    /// What restores weights to bfloat16; null where the processor does not round to it.
+    BFloat16Restorer restorer() {
+        return restorer;
     }
 
     /// What they compute with.

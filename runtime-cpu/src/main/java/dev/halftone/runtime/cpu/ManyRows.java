@@ -21,6 +21,7 @@ final class ManyRows implements AutoCloseable {
 
     private final ProductMode mode;
     private final Kernels kernels;
+    private final BFloat16Restorer restorer; // null for none
     private final WorkerPool pool;
     private final Scratch scratch;
     private final Gemm gemm;
@@ -37,6 +38,7 @@ final class ManyRows implements AutoCloseable {
     ManyRows(
             ProductMode mode,
             Kernels kernels,
+            BFloat16Restorer restorer,
             WorkerPool pool,
             Scratch scratch,
             Gemm gemm,
@@ -44,6 +46,7 @@ final class ManyRows implements AutoCloseable {
             Opener opener) {
         this.mode = mode;
         this.kernels = kernels;
+        this.restorer = restorer;
         this.pool = pool;
         this.scratch = scratch;
         this.gemm = gemm;
@@ -71,7 +74,7 @@ final class ManyRows implements AutoCloseable {
     }
 
     private void take(OneDnn oneDnn, Numbers chosen) {
-        panelProduct = new PanelProduct(kernels, pool, scratch, oneDnn);
+        panelProduct = new PanelProduct(kernels, restorer, pool, scratch, oneDnn);
         numbers = chosen;
     }
 

@@ -31,6 +31,7 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
     private static final int CHUNK = 256;
 
     private final Kernels kernels;
+    private final BFloat16Restorer restorer; // null for none
     private final WorkerPool pool;
     private final Scratch scratch;
     private final OneDnn oneDnn;
@@ -59,8 +60,10 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
     private int[] pieceRow = new int[8];
     private OneDnnProduct[][] products = new OneDnnProduct[8][2]; // for a whole panel, and for the last
 
-    PanelProduct(Kernels kernels, WorkerPool pool, Scratch scratch, OneDnn oneDnn) {
+    /// @param restorer null for none
+    PanelProduct(Kernels kernels, BFloat16Restorer restorer, WorkerPool pool, Scratch scratch, OneDnn oneDnn) {
         this.kernels = kernels;
+        this.restorer = restorer;
         this.pool = pool;
         this.scratch = scratch;
         this.oneDnn = oneDnn;
@@ -267,6 +270,10 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
             long column = destination + (long) (strip - firstStrip) * weight.vectorBytes();
             if (numbers == Numbers.UNSIGNED8) {
                 kernels.bytes(weight, strip, 0, weight.wordsPerStrip(), column, (long) OneDnn.BLOCK * Integer.BYTES);
+                continue;
+            }
+            if (numbers == Numbers.BFLOAT16 && restorer != null && BFloat16Restorer.takes(weight)) {
+                restorer.restore(weight, strip, column, floats);
                 continue;
             }
             for (int k = 0; k < padded; k += CHUNK) {

@@ -8,6 +8,7 @@ import dev.halftone.core.weight.DenseWeight;
 import dev.halftone.runtime.cpu.OneDnn.Numbers;
 import java.lang.foreign.Arena;
 import java.lang.management.ManagementFactory;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.stream.Stream;
@@ -20,9 +21,14 @@ final class ProductProbe {
     /// By this factor bfloat16 must be faster than what is exact: processors with units for it reach 2 to 8.
     private static final double WORTH_ROUNDING = 1.8;
 
-    private static final int ROWS = 128;
+    /// A prompt's worth: of fewer, restoring the weight would be most of the time.
+    private static final int ROWS = 512;
+
     private static final int INPUTS = 512;
     private static final int OUTPUTS = 512;
+
+    /// Where inputs begin in what weights are made of, so that the two differ.
+    private static final int SHIFT = 3;
 
     /// Rows, inputs and outputs of the product that the compiler is shown first.
     private static final int SMALL = 64;
@@ -63,21 +69,22 @@ final class ProductProbe {
     }
 
     private void measure() {
-        float[] ramp = new float[OUTPUTS * INPUTS];
+        float[] ramp = new float[Math.max(ROWS, OUTPUTS) * INPUTS + SHIFT];
         for (int i = 0; i < ramp.length; i++) {
             // Few bits, so that every way must give the same sums exactly.
             ramp[i] = (i * 7 % 31 - 15) / 16f;
         }
+        float[] weights = Arrays.copyOf(ramp, OUTPUTS * INPUTS);
         try (Arena arena = Arena.ofShared();
                 CpuMatrix x = CpuMatrix.allocate(ROWS, INPUTS);
                 CpuMatrix y = CpuMatrix.allocate(ROWS, OUTPUTS);
                 CpuMatrix expected = CpuMatrix.allocate(ROWS, OUTPUTS);
                 PackedWeight weight = WeightPacker.pack(
-                        new DenseWeight(Tensor.rounded("probe", DType.BF16, Shape.of(OUTPUTS, INPUTS), ramp, arena)),
+                        new DenseWeight(Tensor.rounded("probe", DType.BF16, Shape.of(OUTPUTS, INPUTS), weights, arena)),
                         null,
                         kernels.lanes(),
                         pool)) {
-            Memory.copyFloats(ramp, 3, x.address(), ROWS * INPUTS);
+            Memory.copyFloats(ramp, SHIFT, x.address(), ROWS * INPUTS);
             Ways ways = new Ways(weight, x, y, expected);
             long deadline = System.nanoTime() + PATIENCE_NANOS;
             boolean compiled = warm(deadline, () -> ways.vector(SMALL, SMALL, SMALL));

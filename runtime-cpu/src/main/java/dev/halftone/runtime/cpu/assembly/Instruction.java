@@ -17,6 +17,7 @@ public enum Instruction {
     VCVTDQ2PD(1, 2, 0, 0xE6, Share.HALF),
     VPADDD(1, 1, 0, 0xFE, Share.WHOLE),
     VPANDD(1, 1, 0, 0xDB, Share.WHOLE),
+    VPORD(1, 1, 0, 0xEB, Share.WHOLE),
     VPXORD(1, 1, 0, 0xEF, Share.WHOLE),
     /// Stores the low 32 bits.
     VMOVD_STORE(1, 1, 0, 0x7E, Share.WORD),
@@ -26,6 +27,10 @@ public enum Instruction {
     VPSRAD(1, 1, 0, 0x72, Share.WHOLE, 4),
     /// Bytes of the first source in the order that the second names.
     VPSHUFB(2, 1, 0, 0x00, Share.WHOLE),
+    /// 16 bits of the second source, wherever the first one's numbers say.
+    VPERMW(2, 1, 1, 0x8D, Share.WHOLE),
+    /// float32 to the nearest bfloat16: the second source's in the lower half, the first one's in the upper.
+    VCVTNE2PS2BF16(2, 3, 0, 0x72, Share.WHOLE),
     /// The low byte of every 32 bits, side by side. What is written stands last.
     VPMOVDB(2, 2, 0, 0x31, Share.QUARTER),
     /// Larger of signed whole numbers.

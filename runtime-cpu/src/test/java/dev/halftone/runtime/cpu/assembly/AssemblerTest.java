@@ -149,6 +149,16 @@ class AssemblerTest {
     }
 
     @Test
+    void roundsToBFloat16() {
+        // vpord zmm8, zmm8, zmm30
+        assertBytes("62113d48ebc6", a -> a.vector(Instruction.VPORD, Width.BITS_512, 8, 8, 30));
+        // vpermw zmm8, zmm29, zmm8
+        assertBytes("625295408dc0", a -> a.vector(Instruction.VPERMW, Width.BITS_512, 8, 29, 8));
+        // vcvtne2ps2bf16 zmm8, zmm9, zmm8
+        assertBytes("6252374872c0", a -> a.vector(Instruction.VCVTNE2PS2BF16, Width.BITS_512, 8, 9, 8));
+    }
+
+    @Test
     void setsConstantsAndReturns() {
         // mov eax, 0x0F0F0F0F; vpbroadcastd zmm31, eax
         assertBytes("b80f0f0f0f62627d487cf8", a -> a.constant(Width.BITS_512, 31, 0x0F0F_0F0F));

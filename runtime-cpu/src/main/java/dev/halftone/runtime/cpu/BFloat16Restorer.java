@@ -1,0 +1,52 @@
+package dev.halftone.runtime.cpu;
+
+import dev.halftone.runtime.cpu.BFloat16Code.Argument;
+import dev.halftone.runtime.cpu.assembly.MachineCode;
+import java.lang.foreign.MemorySegment;
+import java.util.List;
+
+/// Restores strips of 4-bit codes to bfloat16 in one pass, in machine code: to floats, rounded and put in order by the
+/// vector kernels they pass through memory twice.
+final class BFloat16Restorer {
+    private static final int LANES = 16;
+
+    private final MemorySegment function;
+    private final Memory order = Memory.ofBytes(Memory.LINE);
+
+    BFloat16Restorer() {
+        function = MachineCode.place(List.of(BFloat16Code.restore()))[0];
+        for (int lane = 0; lane < LANES; lane++) {
+            Memory.putInt(order.address() + (long) lane * Integer.BYTES, lane | lane + LANES << 16);
+        }
+    }
+
+    /// Whether strips of this weight can be restored so.
+    static boolean takes(PackedWeight weight) {
+        return weight.lanes == LANES
+                && weight.form == WeightForm.CODES4
+                && weight.wordsPerGroup() % BFloat16Code.WORDS == 0;
+    }
+
+    /// @param destination first word of the strip's columns in a block of [OneDnn#BLOCK]
+    /// @param arguments   room for [BFloat16Code.Argument#COUNT] longs
+    void restore(PackedWeight weight, int strip, long destination, long arguments) {
+        put(arguments, Argument.WORDS, weight.words(strip));
+        put(arguments, Argument.FACTORS, weight.factors(strip));
+        put(arguments, Argument.CENTRES, weight.centres(strip));
+        put(arguments, Argument.CENTRE_STEP, weight.centreStep());
+        put(arguments, Argument.GROUPS, weight.groups);
+        put(arguments, Argument.TURNS, weight.wordsPerGroup() / BFloat16Code.WORDS);
+        put(arguments, Argument.RESULT, destination);
+        put(arguments, Argument.ORDER, order.address());
+        if (Memory.CHECKED) {
+            Memory.check(weight.words(strip), weight.stripBytes());
+            long rows = weight.paddedInputs() / 2;
+            Memory.check(destination, ((rows - 1) * OneDnn.BLOCK + LANES) * Integer.BYTES);
+        }
+        MachineCode.call(function, arguments);
+    }
+
+    private static void put(long arguments, Argument argument, long value) {
+        Memory.putLong(arguments + (long) argument.ordinal() * Long.BYTES, value);
+    }
+}

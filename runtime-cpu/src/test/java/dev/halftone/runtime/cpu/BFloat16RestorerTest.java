@@ -1,0 +1,49 @@
+package dev.halftone.runtime.cpu;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import dev.halftone.core.weight.QuantizationScheme;
+import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/// The words of the vector kernels, bit for bit.
+class BFloat16RestorerTest {
+    @ParameterizedTest
+    @CsvSource({"32, false", "64, true", "128, false", "-1, true"})
+    void restoresAsTheVectorKernelsDo(int groupSize, boolean symmetric) {
+        TestBackends.requireWidth();
+        boolean there = Lanes.COUNT == 16
+                && !VectorWidth.SCALAR.equals(VectorWidth.requested())
+                && DigitKernels.load() != null
+                && DigitKernels.load().restorer() != null;
+        Assumptions.assumeTrue(there, "no machine code for bfloat16 here");
+        int inputs = 256;
+        int lanes = Lanes.COUNT;
+        QuantizationScheme scheme = QuantizationScheme.gptq(4, groupSize, symmetric);
+        Kernels kernels = new VectorKernels();
+        long step = (long) OneDnn.BLOCK * Integer.BYTES;
+        long bytes = inputs / 2 * step;
+        try (WorkerPool pool = new WorkerPool(1);
+                PackedWeight weight = WeightPacker.pack(Samples.quantized(scheme, 40, inputs), null, lanes, pool);
+                Memory floats = Memory.ofFloats((long) inputs * lanes);
+                Memory arguments = Memory.ofBytes(BFloat16Code.Argument.COUNT.ordinal() * (long) Long.BYTES);
+                Memory expected = Memory.ofBytes(bytes);
+                Memory found = Memory.ofBytes(bytes)) {
+            for (int strip = 0; strip < weight.strips; strip++) {
+                kernels.restore(weight, strip, 0, weight.wordsPerStrip(), floats.address());
+                long vector = weight.vectorBytes();
+                for (int k = 0; k < inputs; k += 2 * lanes) {
+                    long low = floats.address() + k * vector;
+                    kernels.roundPairs(
+                            low, low + lanes * vector, vector, lanes, expected.address() + k / 2 * step, step);
+                }
+                DigitKernels.load().restorer().restore(weight, strip, found.address(), arguments.address());
+                for (long at = 0; at < bytes; at += Integer.BYTES) {
+                    assertEquals(
+                            Memory.getInt(expected.address() + at), Memory.getInt(found.address() + at), "byte " + at);
+                }
+            }
+        }
+    }
+}
