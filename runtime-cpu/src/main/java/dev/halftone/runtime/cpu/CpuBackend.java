@@ -55,7 +55,7 @@ public final class CpuBackend implements Backend {
 
     /// @param leastRows from here on `mode` counts
     CpuBackend(Kernels kernels, int threads, ProductMode mode, int leastRows) {
-        this(kernels, kernels instanceof VectorKernels ? DigitKernels.load() : null, threads, mode, leastRows);
+        this(kernels, DigitKernels.suits(kernels) ? DigitKernels.load() : null, threads, mode, leastRows);
     }
 
     /// @param digitKernels for few rows of codes; null for none
@@ -117,7 +117,7 @@ public final class CpuBackend implements Backend {
         String digits = "";
         if (digitKernels != null) {
             digits = ", few rows by " + digitKernels.name();
-        } else if (DigitKernels.refusal() != null) {
+        } else if (DigitKernels.suits(kernels) && DigitKernels.refusal() != null) {
             digits = ", no machine code: " + DigitKernels.refusal();
         }
         return "cpu (" + kernels.name() + digits + ", " + pool.threads()

@@ -122,6 +122,11 @@ final class DigitKernels {
         bytes[48 + tile] = (byte) rows;
     }
 
+    /// Whether weights lie as these kernels read them.
+    static boolean suits(Kernels kernels) {
+        return kernels instanceof VectorKernels && kernels.lanes() == LANES;
+    }
+
     /// The kernels of this process, or null where [#refusal] tells why there are none.
     static synchronized DigitKernels load() {
         if (loaded == null && refusal == null) {
