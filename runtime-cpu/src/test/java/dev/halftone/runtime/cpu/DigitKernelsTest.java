@@ -11,7 +11,6 @@ import dev.halftone.core.tensor.DType;
 import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.core.weight.QuantizedWeight;
 import java.util.Arrays;
-import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -24,15 +23,7 @@ class DigitKernelsTest {
 
     @BeforeAll
     static void requireMachineCode() {
-        TestBackends.requireWidth();
-        boolean there = Lanes.COUNT == 16
-                && !VectorWidth.SCALAR.equals(VectorWidth.requested())
-                && DigitKernels.load() != null;
-        if (!there) {
-            System.out.println("Skipped: tests of machine code; "
-                    + (DigitKernels.refusal() == null ? "vectors have other widths" : DigitKernels.refusal()));
-        }
-        Assumptions.assumeTrue(there);
+        TestBackends.requireMachineCode();
     }
 
     private static QuantizedWeight weight(int bits, byte[] codes) {

@@ -33,6 +33,17 @@ final class TestBackends {
         }
     }
 
+    /// Skips, and says so, where the kernels of this process have no machine code beside them.
+    static void requireMachineCode() {
+        requireWidth();
+        boolean suits = DigitKernels.suits(VectorWidth.kernels());
+        if (!suits || DigitKernels.load() == null) {
+            String reason = suits ? DigitKernels.refusal() : "vectors have other widths";
+            System.out.println("Skipped: tests of machine code; " + reason);
+            Assumptions.abort("no machine code: " + reason);
+        }
+    }
+
     static void requireWidth() {
         String requested = VectorWidth.requested();
         if (requested == null || requested.equals(VectorWidth.SCALAR)) {
