@@ -26,7 +26,7 @@ final class MachineSpeed {
 
     private static void run(DoubleSupplier loop, double seconds, DoubleSummaryStatistics rounds) {
         long start = System.nanoTime();
-        loop.getAsDouble(); // not yet compiled, or memory left to others meanwhile
+        double unused = loop.getAsDouble(); // not yet compiled, or its memory no longer in cache
         do {
             rounds.accept(loop.getAsDouble());
         } while ((System.nanoTime() - start) / 1e9 < seconds);
