@@ -156,14 +156,16 @@ final class DigitKernels {
         if ("false".equals(System.getProperty(PROPERTY))) {
             return "switched off by " + PROPERTY;
         }
-        if (!System.getProperty("os.name").equals("Linux") || !System.getProperty("os.arch").equals("amd64")) {
+        if (!System.getProperty("os.name").equals("Linux")
+                || !System.getProperty("os.arch").equals("amd64")) {
             return "not Linux on x86-64";
         }
         try {
             // What the system lets programs use, too, and not only what the processor has.
             for (String line : Files.readAllLines(Path.of("/proc/cpuinfo"))) {
                 if (line.startsWith("flags")) {
-                    FLAGS.addAll(List.of(line.substring(line.indexOf(':') + 1).strip().split(" ")));
+                    FLAGS.addAll(List.of(
+                            line.substring(line.indexOf(':') + 1).strip().split(" ")));
                     break;
                 }
             }
@@ -210,11 +212,7 @@ final class DigitKernels {
 
     /// Bytes of the digits of `rows` rows.
     static long digitBytes(PackedWeight weight, int rows) {
-        return (long) weight.wordsPerStrip()
-                * DigitCode.pieces(weight.form)
-                * rows
-                * DigitCode.DIGITS
-                * Integer.BYTES;
+        return (long) weight.wordsPerStrip() * DigitCode.pieces(weight.form) * rows * DigitCode.DIGITS * Integer.BYTES;
     }
 
     /// Bytes of the constants of `rows` rows.
@@ -423,7 +421,8 @@ final class DigitKernels {
         Memory.check(weight.centres(to - 1), Math.max(1L, weight.groups) * weight.centreStep());
         Memory.check(weight.bias(from), (long) (to - from) * weight.vectorBytes());
         for (int row = 0; row < rows; row++) {
-            Memory.check(y + row * yRow + (long) from * weight.vectorBytes(), (long) (to - from) * weight.vectorBytes());
+            Memory.check(
+                    y + row * yRow + (long) from * weight.vectorBytes(), (long) (to - from) * weight.vectorBytes());
         }
     }
 }

@@ -40,9 +40,8 @@ final class Digits {
     /// none or infinite.
     static void constants(int largest, float span, long destination) {
         for (int digit = 0; digit < DigitCode.DIGITS; digit++) {
-            float value = largest >= INFINITY
-                    ? Float.NaN
-                    : power(exponent(largest) - FRACTION + 1) * (1 << 8 * digit) / span;
+            float value =
+                    largest >= INFINITY ? Float.NaN : power(exponent(largest) - FRACTION + 1) * (1 << 8 * digit) / span;
             Memory.putFloat(destination + (long) digit * Float.BYTES, value);
         }
     }

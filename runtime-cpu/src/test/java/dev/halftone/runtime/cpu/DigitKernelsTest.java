@@ -93,8 +93,16 @@ class DigitKernelsTest {
             codes[output * INPUTS] = 9; // the first input
         }
         for (float value : new float[] {
-            Math.nextDown(2f), 1.9921875f, 1.984375f, Math.nextDown(1.984375f), 1.5f, 1, 0x1.fffffep120f, 0x1p-126f,
-            Float.MIN_VALUE, -Math.nextDown(2f)
+            Math.nextDown(2f),
+            1.9921875f,
+            1.984375f,
+            Math.nextDown(1.984375f),
+            1.5f,
+            1,
+            0x1.fffffep120f,
+            0x1p-126f,
+            Float.MIN_VALUE,
+            -Math.nextDown(2f)
         }) {
             float[] x = new float[INPUTS];
             x[0] = value;

@@ -27,7 +27,8 @@ public final class MachineCode {
 
     private static final Linker LINKER = Linker.nativeLinker();
 
-    // Critical: a call costs nanoseconds, and the JVM waits for it where it would stop its threads, so a function has to
+    // Critical: a call costs nanoseconds, and the JVM waits for it where it would stop its threads, so a function has
+    // to
     // be short.
     private static final MethodHandle CALL =
             LINKER.downcallHandle(FunctionDescriptor.ofVoid(ValueLayout.JAVA_LONG), Linker.Option.critical(false));
@@ -95,8 +96,8 @@ public final class MachineCode {
                 ValueLayout.JAVA_INT,
                 ValueLayout.JAVA_LONG);
         try {
-            MemorySegment block = (MemorySegment) bind("mmap", mmap)
-                    .invokeExact(MemorySegment.NULL, bytes, READ | WRITE, OF_ITS_OWN, -1, 0L);
+            MemorySegment block = (MemorySegment)
+                    bind("mmap", mmap).invokeExact(MemorySegment.NULL, bytes, READ | WRITE, OF_ITS_OWN, -1, 0L);
             if (block.address() == -1) {
                 throw new IllegalStateException("the system gives no memory for " + bytes + " bytes of machine code");
             }

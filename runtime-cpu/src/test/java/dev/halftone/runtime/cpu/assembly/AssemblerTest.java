@@ -55,21 +55,32 @@ class AssemblerTest {
     @Test
     void movesVectors() {
         // vmovups zmm3, [r12+r13*2]
-        assertBytes("62917c48101c6c", a -> a.vector(Instruction.VMOVUPS_LOAD, Width.BITS_512, 3, 0, at(Register.R12, Register.R13, 2)));
+        assertBytes(
+                "62917c48101c6c",
+                a -> a.vector(Instruction.VMOVUPS_LOAD, Width.BITS_512, 3, 0, at(Register.R12, Register.R13, 2)));
         // vmovups zmm21, [rsi+128]
-        assertBytes("62e17c48106e02", a -> a.vector(Instruction.VMOVUPS_LOAD, Width.BITS_512, 21, 0, at(Register.RSI, 128)));
+        assertBytes(
+                "62e17c48106e02",
+                a -> a.vector(Instruction.VMOVUPS_LOAD, Width.BITS_512, 21, 0, at(Register.RSI, 128)));
         // vmovups zmm9, [rsi+100]
-        assertBytes("62717c48108e64000000", a -> a.vector(Instruction.VMOVUPS_LOAD, Width.BITS_512, 9, 0, at(Register.RSI, 100)));
+        assertBytes(
+                "62717c48108e64000000",
+                a -> a.vector(Instruction.VMOVUPS_LOAD, Width.BITS_512, 9, 0, at(Register.RSI, 100)));
         // vmovups [rdx], ymm0
         assertBytes("62f17c281102", a -> a.vector(Instruction.VMOVUPS_STORE, Width.BITS_256, 0, 0, at(Register.RDX)));
         // vmovups xmm4, [r11]
         assertBytes("62d17c081023", a -> a.vector(Instruction.VMOVUPS_LOAD, Width.BITS_128, 4, 0, at(Register.R11)));
         // vmovd [rdx+4], xmm19
-        assertBytes("62e17d087e5a01", a -> a.vector(Instruction.VMOVD_STORE, Width.BITS_128, 19, 0, at(Register.RDX, 4)));
+        assertBytes(
+                "62e17d087e5a01", a -> a.vector(Instruction.VMOVD_STORE, Width.BITS_128, 19, 0, at(Register.RDX, 4)));
         // vpextrd [rdx+r8+8], xmm3, 1
-        assertBytes("62b37d08165c020201", a -> a.vector(Instruction.VPEXTRD, Width.BITS_128, 3, 0, new Address(Register.RDX, Register.R8, 1, 8), 1));
+        assertBytes(
+                "62b37d08165c020201",
+                a -> a.vector(
+                        Instruction.VPEXTRD, Width.BITS_128, 3, 0, new Address(Register.RDX, Register.R8, 1, 8), 1));
         // vpbroadcastd zmm16, [r10+4]
-        assertBytes("62c27d48584201", a -> a.vector(Instruction.VPBROADCASTD, Width.BITS_512, 16, 0, at(Register.R10, 4)));
+        assertBytes(
+                "62c27d48584201", a -> a.vector(Instruction.VPBROADCASTD, Width.BITS_512, 16, 0, at(Register.R10, 4)));
         // vpbroadcastd ymm1, [r9]
         assertBytes("62d27d285809", a -> a.vector(Instruction.VPBROADCASTD, Width.BITS_256, 1, 0, at(Register.R9)));
     }
@@ -87,7 +98,9 @@ class AssemblerTest {
         // vpmaxsd ymm0, ymm0, ymm1
         assertBytes("62f27d283dc1", a -> a.vector(Instruction.VPMAXSD, Width.BITS_256, 0, 0, 1));
         // vprord zmm12, [rsi+rdx], 19
-        assertBytes("62f11d4872041613", a -> a.shift(Instruction.VPRORD, Width.BITS_512, 12, at(Register.RSI, Register.RDX, 1), 19));
+        assertBytes(
+                "62f11d4872041613",
+                a -> a.shift(Instruction.VPRORD, Width.BITS_512, 12, at(Register.RSI, Register.RDX, 1), 19));
         // vprord zmm25, zmm26, 23
         assertBytes("6291354072c217", a -> a.shift(Instruction.VPRORD, Width.BITS_512, 25, 26, 23));
         // vpsrad ymm2, ymm2, 8
@@ -99,9 +112,12 @@ class AssemblerTest {
         // vpdpbusd zmm0, zmm12, zmm16
         assertBytes("62b21d4850c0", a -> a.vector(Instruction.VPDPBUSD, Width.BITS_512, 0, 12, 16));
         // vpdpbusd zmm23, zmm24, [r10+20]{1to16}
-        assertBytes("62c23d50507a05", a -> a.broadcast(Instruction.VPDPBUSD, Width.BITS_512, 23, 24, at(Register.R10, 20)));
+        assertBytes(
+                "62c23d50507a05", a -> a.broadcast(Instruction.VPDPBUSD, Width.BITS_512, 23, 24, at(Register.R10, 20)));
         // vpdpbusd zmm23, zmm24, [r10+1000]{1to16}
-        assertBytes("62c23d5050bae8030000", a -> a.broadcast(Instruction.VPDPBUSD, Width.BITS_512, 23, 24, at(Register.R10, 1000)));
+        assertBytes(
+                "62c23d5050bae8030000",
+                a -> a.broadcast(Instruction.VPDPBUSD, Width.BITS_512, 23, 24, at(Register.R10, 1000)));
     }
 
     @Test
@@ -121,9 +137,13 @@ class AssemblerTest {
         // vsubps zmm24, zmm24, zmm30
         assertBytes("62013c405cc6", a -> a.vector(Instruction.VSUBPS, Width.BITS_512, 24, 24, 30));
         // vfmadd231ps zmm25, zmm3, [r8+r12]
-        assertBytes("62026548b80c20", a -> a.vector(Instruction.VFMADD231PS, Width.BITS_512, 25, 3, at(Register.R8, Register.R12, 1)));
+        assertBytes(
+                "62026548b80c20",
+                a -> a.vector(Instruction.VFMADD231PS, Width.BITS_512, 25, 3, at(Register.R8, Register.R12, 1)));
         // vfnmadd231ps zmm3, zmm24, [r11+28]{1to16}
-        assertBytes("62d23d50bc5b07", a -> a.broadcast(Instruction.VFNMADD231PS, Width.BITS_512, 3, 24, at(Register.R11, 28)));
+        assertBytes(
+                "62d23d50bc5b07",
+                a -> a.broadcast(Instruction.VFNMADD231PS, Width.BITS_512, 3, 24, at(Register.R11, 28)));
     }
 
     @Test
