@@ -188,7 +188,8 @@ final class QuantizeCommand implements Command {
             names = "--matmul",
             paramLabel = "NAME",
             description = "What multiplies: vector, onednn, onednn-bf16 (rounds inputs), steady (onednn where it can be"
-                    + " had, else vector) or auto (measured). Default: steady.")
+                    + " had, else vector), quick (onednn-bf16 where the processor has AMX, else steady) or auto"
+                    + " (measured). Default: quick.")
     String matmul;
 
     @Option(names = "--dry-run", description = "Print the plan, with memory, disk and time, and stop.")
@@ -246,7 +247,7 @@ final class QuantizeCommand implements Command {
         if (shown == null && calibration != null) {
             console.note("note: " + chosen.word() + " looks at no text; --calibration is not used");
         }
-        try (Backend backend = Backends.open(console, matmul, ProductMode.STEADY)) {
+        try (Backend backend = Backends.open(console, matmul, ProductMode.QUICK)) {
             if (backend instanceof CpuBackend cpu) {
                 cpu.decideProducts();
                 view.multipliesBy(cpu.products());

@@ -40,7 +40,7 @@ final class CodeDescent {
     private final float[] diagonal; // [inputs], damped
 
     // Of one block of columns, kept from block to block: a heap full of dropped ones would grow.
-    private final float[] square; // [count, count], damped moments
+    private final float[][] square; // [count][count], damped moments
     private final float[] gradients; // [outputs, count]
     private final float[] changes; // [outputs, count], -(new - old) of the restored weights
     private final float[] curvature; // [group][outputs, count], see #curve
@@ -70,7 +70,7 @@ final class CodeDescent {
         }
         boolean longGroups = groupLength > BLOCK;
         int most = Math.min(inputs, longGroups ? BLOCK : BLOCK / groupLength * groupLength);
-        square = new float[most * most];
+        square = new float[most][most];
         gradients = new float[outputs * most];
         changes = new float[outputs * most];
         curvature = new float[longGroups ? 0 : most / groupLength * outputs * most];
@@ -245,9 +245,9 @@ final class CodeDescent {
     }
 
     private void sweepBlock(Matrix gradient, int from, int count) {
-        backend.copyOut(moments.view(from, count, from, count), square, 0);
         for (int i = 0; i < count; i++) {
-            square[i * count + i] = diagonal[from + i];
+            backend.copyOut(moments.view(from + i, 1, from, count), square[i], 0);
+            square[i][i] = diagonal[from + i];
         }
         backend.copyOut(gradient.view(0, outputs, from, count), gradients, 0);
         Arrays.fill(changes, 0);
@@ -255,8 +255,11 @@ final class CodeDescent {
             curve(from, count);
         }
         backend.forRanges(outputs, (a, b) -> {
+            float[] slopes = new float[square.length];
             for (int row = a; row < b; row++) {
-                sweepRow(row, from, count);
+                System.arraycopy(gradients, row * count, slopes, 0, count);
+                sweepRow(row, from, count, slopes);
+                System.arraycopy(slopes, 0, gradients, row * count, count);
             }
         });
         backend.copyIn(gradients, 0, gradient.view(0, outputs, from, count));
@@ -308,14 +311,15 @@ final class CodeDescent {
                         - rounded.zeros()[row * groups + column / groupLength];
     }
 
-    private void sweepRow(int row, int from, int count) {
+    /// @param slopes the row's gradient within the block
+    private void sweepRow(int row, int from, int count, float[] slopes) {
         byte[] codes = rounded.codes();
         int start = row * count;
         for (int i = 0; i < count; i++) {
             int column = from + i;
             int cell = row * groups + column / groupLength;
             if (groupLength <= BLOCK && column % groupLength == 0) {
-                moveScale(row, column, i, cell, count);
+                moveScale(row, column, i, cell, count, slopes);
             }
             if (dead[column]) {
                 continue;
@@ -323,41 +327,44 @@ final class CodeDescent {
             float scale = rounded.scales()[cell];
             int zero = rounded.zeros()[cell];
             int old = codes[row * inputs + column] & 0xFF;
-            float wanted = scale * (old - zero) - gradients[start + i] / square[i * count + i];
+            float wanted = scale * (old - zero) - slopes[i] / square[i][i];
             int code = Math.clamp((int) Math.rint(wanted / scale) + zero, 0, scheme.maximum());
             if (code != old) {
                 codes[row * inputs + column] = (byte) code;
                 float change = scale * (code - old);
                 changes[start + i] -= change;
-                addMultiple(change, square, i * count, gradients, start, count);
+                addMultiple(change, square[i], slopes);
             }
         }
     }
 
     /// The scale of the group that begins at place `i` of the block.
-    private void moveScale(int row, int column, int i, int cell, int count) {
+    private void moveScale(int row, int column, int i, int cell, int count, float[] slopes) {
         int start = row * count;
         int step = (i / groupLength * outputs + row) * count;
         double slope = 0;
         double bend = 0;
         for (int k = 0; k < groupLength; k++) {
             int value = centred(row, column + k);
-            slope += (double) value * gradients[start + i + k];
+            slope += (double) value * slopes[i + k];
             bend += (double) value * curvature[step + i + k];
         }
         float moved = move(cell, slope, bend);
         if (moved != 0) {
-            addMultiple(moved, curvature, step, gradients, start, count);
+            for (int k = 0; k < count; k++) {
+                slopes[k] += moved * curvature[step + k];
+            }
             for (int k = 0; k < groupLength; k++) {
                 changes[start + i + k] -= moved * centred(row, column + k);
             }
         }
     }
 
-    /// A loop of its own, so that the compiler turns it into vector instructions.
-    private static void addMultiple(float factor, float[] x, int xOffset, float[] y, int yOffset, int count) {
-        for (int i = 0; i < count; i++) {
-            y[yOffset + i] += factor * x[xOffset + i];
+    /// A loop of its own, so that the compiler turns it into vector instructions; both arrays are indexed alike, see
+    /// [RoundingColumn]. Beyond the columns of a narrow block there is nothing of meaning.
+    private static void addMultiple(float factor, float[] x, float[] y) {
+        for (int i = 0; i < y.length; i++) {
+            y[i] += factor * x[i];
         }
     }
 }

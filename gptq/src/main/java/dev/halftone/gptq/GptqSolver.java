@@ -150,7 +150,7 @@ final class GptqSolver {
             int count = Math.min(ROWS, outputs - first);
             backend.copyOut(live.view(first, count, from, groupLength), part, 0);
             backend.forRanges(Math.ceilDiv(count, TILE), (a, b) -> {
-                float[] columns = new float[groupLength * TILE];
+                float[][] columns = new float[groupLength][TILE];
                 AffineGrid[] chosen = new AffineGrid[TILE];
                 GridSearch.Scratch scratch = search == null ? null : search.scratch();
                 for (int tile = a; tile < b; tile++) {
@@ -167,10 +167,10 @@ final class GptqSolver {
     }
 
     /// Rows `[first, first + rows)` of `values` `[.., count]` as columns `[count][TILE]`, the rest of each zero.
-    private static void turn(float[] values, int first, int rows, int count, float[] columns) {
+    private static void turn(float[] values, int first, int rows, int count, float[][] columns) {
         for (int i = 0; i < count; i++) {
             for (int r = 0; r < TILE; r++) {
-                columns[i * TILE + r] = r < rows ? values[(first + r) * count + i] : 0;
+                columns[i][r] = r < rows ? values[(first + r) * count + i] : 0;
             }
         }
     }
@@ -197,20 +197,20 @@ final class GptqSolver {
         return divisor;
     }
 
-    /// Chooses the grids of a group, whose columns stand in `columns` from `offset` on.
+    /// Chooses the grids of a group, whose columns stand in `columns` from `start` on.
     ///
     /// @param search  null to choose them by range
     /// @param scratch of the search
     private void grids(
-            GridSearch search, float[] columns, int offset, int rows, AffineGrid[] chosen, GridSearch.Scratch scratch) {
+            GridSearch search, float[][] columns, int start, int rows, AffineGrid[] chosen, GridSearch.Scratch scratch) {
         if (search != null) {
-            search.choose(columns, offset, rows, chosen, scratch);
+            search.choose(columns, start, rows, chosen, scratch);
             return;
         }
         float[] row = new float[groupLength];
         for (int r = 0; r < rows; r++) {
             for (int i = 0; i < groupLength; i++) {
-                row[i] = columns[offset + i * TILE + r];
+                row[i] = columns[start + i][r];
             }
             chosen[r] = RoundToNearest.range(row, 0, groupLength, scheme);
         }
@@ -226,7 +226,7 @@ final class GptqSolver {
             searches[group] = search(from + group * groupLength);
         }
         backend.forRanges(Math.ceilDiv(outputs, TILE), (a, b) -> {
-            float[] columns = new float[count * TILE];
+            float[][] columns = new float[count][TILE];
             GridSearch.Scratch scratch = measure && searches[0] != null ? searches[0].scratch() : null;
             for (int tile = a; tile < b; tile++) {
                 int first = tile * TILE;
@@ -235,7 +235,7 @@ final class GptqSolver {
                 roundTile(columns, first, rows, upper, from, count, searches, scratch);
                 for (int i = 0; i < count; i++) {
                     for (int r = 0; r < rows; r++) {
-                        block[(first + r) * count + i] = columns[i * TILE + r];
+                        block[(first + r) * count + i] = columns[i][r];
                     }
                 }
             }
@@ -245,7 +245,7 @@ final class GptqSolver {
     /// As [#roundBlock] for rows `[first, first + rows)`, whose columns are `[count][TILE]`. Every row goes its
     /// own way, all of them at one pace.
     private void roundTile(
-            float[] columns,
+            float[][] columns,
             int first,
             int rows,
             float[] upper,
@@ -263,7 +263,7 @@ final class GptqSolver {
             int input = order[from + i];
             int group = input / groupLength;
             if (searches.length > 0 && i % groupLength == 0) {
-                grids(searches[i / groupLength], columns, i * TILE, rows, chosen, scratch);
+                grids(searches[i / groupLength], columns, i, rows, chosen, scratch);
                 for (int r = 0; r < rows; r++) {
                     grids[(first + r) * groups + group] = chosen[r];
                 }
@@ -276,17 +276,17 @@ final class GptqSolver {
                 }
                 rounding.take(chosen, rows);
             }
-            rounding.codes(columns, i * TILE, column);
+            rounding.codes(columns[i], column);
             float diagonal = upper[i * count + i];
             for (int r = 0; r < rows; r++) {
                 codes[(first + r) * inputs + input] = (byte) ((int) column[r] + chosen[r].zero());
-                float scaled = (columns[i * TILE + r] - rounding.restored(column[r], r)) / diagonal;
+                float scaled = (columns[i][r] - rounding.restored(column[r], r)) / diagonal;
                 column[r] = scaled;
-                columns[i * TILE + r] = scaled;
+                columns[i][r] = scaled;
                 error[r] += (double) scaled * scaled;
             }
             for (int j = i + 1; j < count; j++) {
-                RoundingColumn.addMultiple(-upper[i * count + j], column, columns, j * TILE);
+                RoundingColumn.addMultiple(-upper[i * count + j], column, columns[j]);
             }
         }
         for (int r = 0; r < rows; r++) {

@@ -20,6 +20,9 @@ final class GridSearch {
 
     private static final float[] ASYMMETRIC = {1f, .65f, .72f, .79f, .85f, .9f, .95f, 1.05f};
 
+    /// Columns whose errors are multiplied in one pass over the sums.
+    private static final int TOGETHER = RoundingColumn.TOGETHER;
+
     /// Rows that are looked at side by side.
     static final int ROWS = RoundingColumn.ROWS;
 
@@ -65,8 +68,8 @@ final class GridSearch {
     /// Working memory of one thread.
     static final class Scratch {
         private final float[] row;
-        private final float[] weighted; // [square][ROWS]
-        private final float[] error = new float[ROWS];
+        private final float[][] weighted; // [square][ROWS]
+        private final float[][] errors = new float[TOGETHER][ROWS];
         private final AffineGrid[] ranges = new AffineGrid[ROWS];
         private final AffineGrid[] candidates = new AffineGrid[ROWS];
         private final RoundingColumn rounding = new RoundingColumn();
@@ -75,7 +78,7 @@ final class GridSearch {
 
         private Scratch(int length, int square) {
             row = new float[length];
-            weighted = new float[square * ROWS];
+            weighted = new float[square][ROWS];
         }
     }
 
@@ -87,16 +90,16 @@ final class GridSearch {
     /// The best grids for the columns of a group of up to [#ROWS] rows at once: what a row costs is a long sum of short
     /// products, so they are computed for all rows side by side.
     ///
-    /// @param columns `[length][ROWS]` from `offset` on
+    /// @param columns of [#ROWS] each, those of the group from `start` on
     /// @param rows    that count
     /// @param best    receives their grids
     /// @throws ArithmeticException if a value is not finite
-    void choose(float[] columns, int offset, int rows, AffineGrid[] best, Scratch scratch) {
+    void choose(float[][] columns, int start, int rows, AffineGrid[] best, Scratch scratch) {
         AffineGrid[] ranges = scratch.ranges;
         float[] sign = new float[rows];
         for (int r = 0; r < rows; r++) {
             for (int i = 0; i < length; i++) {
-                scratch.row[i] = columns[offset + i * ROWS + r];
+                scratch.row[i] = columns[start + i][r];
             }
             ranges[r] = RoundToNearest.range(scratch.row, 0, length, scheme);
             // The side of a symmetric grid that has one code more is that of the extreme.
@@ -111,7 +114,7 @@ final class GridSearch {
                     float scale = AffineGrid.storable(sign[r] * share * ranges[r].scale(), scheme);
                     scratch.candidates[r] = candidate(ranges[r], scale, step);
                 }
-                price(columns, offset, rows, scratch);
+                price(columns, start, rows, scratch);
                 for (int r = 0; r < rows; r++) {
                     if (scratch.cost[r] < scratch.least[r]) {
                         scratch.least[r] = scratch.cost[r];
@@ -131,29 +134,40 @@ final class GridSearch {
     }
 
     /// What the candidates cost.
-    private void price(float[] columns, int offset, int rows, Scratch scratch) {
-        float[] weighted = scratch.weighted;
-        float[] error = scratch.error;
+    private void price(float[][] columns, int start, int rows, Scratch scratch) {
+        float[][] weighted = scratch.weighted;
+        float[][] errors = scratch.errors;
         RoundingColumn rounding = scratch.rounding;
         rounding.take(scratch.candidates, rows);
         Arrays.fill(scratch.cost, 0);
         for (int first = 0; first < length; first += square) {
-            Arrays.fill(weighted, 0, square * ROWS, 0);
-            for (int i = 0; i < square; i++) {
-                rounding.errors(columns, offset + (first + i) * ROWS, error);
-                for (int j = i; j < square; j++) {
-                    RoundingColumn.addMultiple(inverse[(first + i) * square + j], error, weighted, j * ROWS);
+            for (float[] sums : weighted) {
+                Arrays.fill(sums, 0);
+            }
+            for (int i = 0; i < square; i += TOGETHER) {
+                int count = Math.min(TOGETHER, square - i);
+                for (int k = 0; k < count; k++) {
+                    rounding.errors(columns[start + first + i + k], errors[k]);
+                    for (int j = i + k; j < i + count; j++) {
+                        RoundingColumn.addMultiple(inverse[(first + i + k) * square + j], errors[k], weighted[j]);
+                    }
                 }
-                // Later columns add nothing to this one.
-                addSquares(weighted, i * ROWS, scratch.cost);
+                // Only the last columns are fewer, and there are none behind them.
+                for (int j = i + TOGETHER; j < square; j++) {
+                    RoundingColumn.addMultiples(inverse, (first + i) * square + j, square, errors, weighted[j]);
+                }
+                // Later columns add nothing to these.
+                for (int k = 0; k < count; k++) {
+                    addSquares(weighted[i + k], scratch.cost);
+                }
             }
         }
     }
 
     /// A loop of its own, so that the compiler turns it into vector instructions.
-    private static void addSquares(float[] x, int offset, double[] sums) {
+    private static void addSquares(float[] x, double[] sums) {
         for (int r = 0; r < ROWS; r++) {
-            sums[r] += (double) x[offset + r] * x[offset + r];
+            sums[r] += (double) x[r] * x[r];
         }
     }
 }

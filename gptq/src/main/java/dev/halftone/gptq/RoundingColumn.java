@@ -8,6 +8,9 @@ final class RoundingColumn {
     /// Rows side by side: with 128 columns of a block they fill the first cache.
     static final int ROWS = 64;
 
+    /// Columns of [#addMultiples].
+    static final int TOGETHER = 4;
+
     /// Added to a float far below it and taken off again, this leaves the nearest integer, ties to even.
     private static final float ROUNDING = 0x1.8p23f;
 
@@ -27,19 +30,19 @@ final class RoundingColumn {
         }
     }
 
-    /// The codes of `values[offset .. offset + ROWS)`, each less its zero.
-    void codes(float[] values, int offset, float[] codes) {
+    /// The codes of `values`, each less its zero.
+    void codes(float[] values, float[] codes) {
         for (int r = 0; r < ROWS; r++) {
-            float steps = Math.min(Math.max(values[offset + r] / scales[r], lowest[r]), highest[r]);
+            float steps = Math.min(Math.max(values[r] / scales[r], lowest[r]), highest[r]);
             codes[r] = steps + ROUNDING - ROUNDING;
         }
     }
 
     /// Values less what their codes restore to.
-    void errors(float[] values, int offset, float[] errors) {
+    void errors(float[] values, float[] errors) {
         for (int r = 0; r < ROWS; r++) {
-            float steps = Math.min(Math.max(values[offset + r] / scales[r], lowest[r]), highest[r]);
-            errors[r] = values[offset + r] - scales[r] * (steps + ROUNDING - ROUNDING);
+            float steps = Math.min(Math.max(values[r] / scales[r], lowest[r]), highest[r]);
+            errors[r] = values[r] - scales[r] * (steps + ROUNDING - ROUNDING);
         }
     }
 
@@ -48,10 +51,28 @@ final class RoundingColumn {
         return scales[row] * code;
     }
 
-    /// `y[offset ...] += factor·x`.
-    static void addMultiple(float factor, float[] x, float[] y, int offset) {
+    // All arrays are indexed alike: with an offset, which might make one overlap another that is the same array, loops take
+    // two to four times as long.
+
+    /// `y += factor·x`.
+    static void addMultiple(float factor, float[] x, float[] y) {
         for (int r = 0; r < ROWS; r++) {
-            y[offset + r] += factor * x[r];
+            y[r] += factor * x[r];
+        }
+    }
+
+    /// What [#TOGETHER] calls of [#addMultiple] do, one after another, to the bit; the factors lie `step` apart.
+    static void addMultiples(float[] factors, int first, int step, float[][] x, float[] y) {
+        float factor0 = factors[first];
+        float factor1 = factors[first + step];
+        float factor2 = factors[first + 2 * step];
+        float factor3 = factors[first + 3 * step];
+        float[] x0 = x[0];
+        float[] x1 = x[1];
+        float[] x2 = x[2];
+        float[] x3 = x[3];
+        for (int r = 0; r < ROWS; r++) {
+            y[r] = y[r] + factor0 * x0[r] + factor1 * x1[r] + factor2 * x2[r] + factor3 * x3[r];
         }
     }
 }

@@ -37,10 +37,10 @@ class GridSearchTest {
     /// Of a group of these values, the last of several rows that have nothing to do with each other.
     private static AffineGrid choose(GridSearch search, float[] values) {
         int rows = 3;
-        float[] columns = new float[5 + values.length * GridSearch.ROWS];
+        float[][] columns = new float[5 + values.length][GridSearch.ROWS];
         for (int i = 0; i < values.length; i++) {
             for (int r = 0; r < rows; r++) {
-                columns[5 + i * GridSearch.ROWS + r] = r == rows - 1 ? values[i] : (r + 1) * (i % 7 - 3);
+                columns[5 + i][r] = r == rows - 1 ? values[i] : (r + 1) * (i % 7 - 3);
             }
         }
         AffineGrid[] chosen = new AffineGrid[rows];

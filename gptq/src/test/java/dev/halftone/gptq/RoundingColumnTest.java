@@ -30,7 +30,7 @@ class RoundingColumnTest {
         RoundingColumn column = new RoundingColumn();
         int rows = RoundingColumn.ROWS - 3;
         AffineGrid[] grids = new AffineGrid[rows];
-        float[] values = new float[RoundingColumn.ROWS + 2];
+        float[] values = new float[RoundingColumn.ROWS];
         float[] codes = new float[RoundingColumn.ROWS];
         float[] errors = new float[RoundingColumn.ROWS];
         for (int round = 0; round < 200; round++) {
@@ -39,17 +39,17 @@ class RoundingColumnTest {
                 AffineGrid range = AffineGrid.ofRange(low, (float) random.nextDouble(0, 2), scheme);
                 boolean turned = symmetric && random.nextBoolean();
                 grids[r] = turned ? new AffineGrid(-range.scale(), range.zero(), range.maximum()) : range;
-                values[r + 2] = value(random, grids[r]);
+                values[r] = value(random, grids[r]);
             }
             column.take(grids, rows);
-            column.codes(values, 2, codes);
-            column.errors(values, 2, errors);
+            column.codes(values, codes);
+            column.errors(values, errors);
             for (int r = 0; r < rows; r++) {
-                int code = grids[r].code(values[r + 2]);
+                int code = grids[r].code(values[r]);
                 float restored = grids[r].restore(code);
-                assertEquals(code, (int) codes[r] + grids[r].zero(), grids[r] + " " + values[r + 2]);
+                assertEquals(code, (int) codes[r] + grids[r].zero(), grids[r] + " " + values[r]);
                 assertEquals(restored + 0f, column.restored(codes[r], r) + 0f);
-                assertEquals(values[r + 2] - restored + 0f, errors[r] + 0f);
+                assertEquals(values[r] - restored + 0f, errors[r] + 0f);
             }
         }
     }

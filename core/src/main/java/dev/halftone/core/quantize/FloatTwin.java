@@ -16,9 +16,6 @@ import java.util.function.Consumer;
 /// The steps are taken batch by batch, as the quantized model's inputs are shown, and only hidden states are kept from
 /// one to the next.
 final class FloatTwin implements AutoCloseable {
-    /// Rows of hidden states that are compared on the host at a time.
-    private static final int ROWS = 256;
-
     private final Checkpoint checkpoint;
     private final LinearWeights weights;
     private final LlamaConfig config;
@@ -26,8 +23,6 @@ final class FloatTwin implements AutoCloseable {
     private final CalibrationSamples samples;
     private final Consumer<InputSite> afterBatch;
     private final Matrix outputs; // [rows of a batch, hidden]
-    private final float[] own; // [ROWS, hidden], kept: a heap full of dropped ones would grow
-    private final float[] meant; // [ROWS, hidden]
     private DecoderBlock block;
     private int layer;
 
@@ -47,8 +42,6 @@ final class FloatTwin implements AutoCloseable {
         this.samples = samples;
         this.afterBatch = afterBatch;
         outputs = backend.allocate(samples.rowsAtOnce(), config.hidden());
-        own = new float[ROWS * config.hidden()];
-        meant = new float[own.length];
     }
 
     /// Loads a block; the one before must have been left.
@@ -86,15 +79,18 @@ final class FloatTwin implements AutoCloseable {
     private void addMeant(InputStatistics statistics, InputSite site, Matrix input, Matrix states, Matrix floatStates) {
         int width = config.hidden();
         float[] bias = bias(site);
-        for (int first = 0; first < states.rows(); first += ROWS) {
-            int count = Math.min(ROWS, states.rows() - first);
-            backend.copyOut(states.rows(first, count), own, 0);
-            backend.copyOut(floatStates.rows(first, count), meant, 0);
-            for (int i = 0; i < count * width; i++) {
-                meant[i] -= own[i] + bias[i % width];
+        backend.forRanges(states.rows(), (from, to) -> {
+            float[] own = new float[width];
+            float[] meant = new float[width];
+            for (int row = from; row < to; row++) {
+                backend.copyOut(states.rows(row, 1), own, 0);
+                backend.copyOut(floatStates.rows(row, 1), meant, 0);
+                for (int i = 0; i < width; i++) {
+                    meant[i] -= own[i] + bias[i];
+                }
+                backend.copyIn(meant, 0, outputs.rows(row, 1));
             }
-            backend.copyIn(meant, 0, outputs.rows(first, count));
-        }
+        });
         // All at once: the sums are read and written for every call, however few its rows.
         statistics.addMeant(input, outputs.rows(0, states.rows()));
     }

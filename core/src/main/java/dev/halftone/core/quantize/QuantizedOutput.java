@@ -36,6 +36,12 @@ final class QuantizedOutput implements AutoCloseable {
     private static final List<String> WEIGHTS = List.of(
             ".safetensors", ".index.json", ".bin", ".pt", ".pth", ".ckpt", ".pkl", ".gguf", ".onnx", ".h5", ".msgpack");
 
+    /// Hidden states up to so many bytes are kept after every block.
+    private static final long CHEAP_TO_KEEP = 16L << 20;
+
+    /// Larger ones when a run has done so many times as long something else as it took to keep them the last time.
+    private static final long WORTH_KEEPING = 25;
+
     private static final ObjectMapper JSON = new ObjectMapper();
 
     private final QuantizationPlan plan;
@@ -47,6 +53,8 @@ final class QuantizedOutput implements AutoCloseable {
     private JsonNode saved = JSON.createObjectNode(); // what [#state] made in the run that this one goes on with
     private Fingerprint fingerprint;
     private double secondsBefore;
+    private long keptAt; // by System.nanoTime
+    private long keeping; // nanoseconds that it took
 
     /// @throws HalftoneException if the directory is taken or the disk too small
     QuantizedOutput(Path directory, QuantizationPlan plan, Checkpoint source, OutputOptions options)
@@ -120,17 +128,22 @@ final class QuantizedOutput implements AutoCloseable {
         }
     }
 
-    /// Makes what was written so far last, so that a later run can go on with the block after it.
+    /// Makes what was written so far last, so that a later run can go on with the block after it; unless it was so lately
+    /// that this would cost more than repeating what was done since.
     ///
     /// @param blocks  that are done
     /// @param linears reports on them
     /// @param borders samples that stand before the next block, by name; none if nobody needs them any more
     /// @param seconds of this run until now
-    /// @return where it is kept; empty if nothing is to be
+    /// @return where it is kept; empty if nothing is to be, or not yet
     Optional<Path> keep(
             int blocks, List<LinearReport> linears, SortedMap<String, CalibrationSamples> borders, double seconds)
             throws IOException {
-        if (!kept) {
+        List<TensorSpec> specs = new ArrayList<>();
+        borders.forEach((name, samples) -> specs.addAll(samples.specs(name)));
+        long begin = System.nanoTime();
+        boolean cheap = specs.stream().mapToLong(TensorSpec::bytes).sum() <= CHEAP_TO_KEEP;
+        if (!kept || !cheap && begin - keptAt < WORTH_KEEPING * keeping) {
             return Optional.empty();
         }
         ObjectNode state = JSON.createObjectNode();
@@ -141,13 +154,13 @@ final class QuantizedOutput implements AutoCloseable {
         write(digests, state.putObject("digests"));
         write(replaced, state.putObject("replaced"));
         ObjectNode checksums = state.putObject("checksums");
-        List<TensorSpec> specs = new ArrayList<>();
-        borders.forEach((name, samples) -> specs.addAll(samples.specs(name)));
         writer.commit(state, specs, file -> {
             for (Map.Entry<String, CalibrationSamples> border : borders.entrySet()) {
                 checksums.put(border.getKey(), border.getValue().save(border.getKey(), file));
             }
         });
+        keptAt = System.nanoTime();
+        keeping = keptAt - begin;
         return writer.progress();
     }
 

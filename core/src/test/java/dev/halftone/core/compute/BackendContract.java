@@ -46,6 +46,16 @@ public abstract class BackendContract {
         return false;
     }
 
+    /// Whether `aᵀ·b`, with so many columns and rows of both, is computed with both sides rounded to bfloat16.
+    protected boolean roundsMoments(int left, int right, int rows) {
+        return false;
+    }
+
+    /// Whether attention of so many rows is computed with queries, keys, values and weights rounded to bfloat16.
+    protected boolean roundsAttention(AttentionShape shape, int rows) {
+        return false;
+    }
+
     @BeforeEach
     void openBackend() {
         arena = Arena.ofShared();
@@ -742,8 +752,17 @@ public abstract class BackendContract {
             }
             // Keys and values are normal numbers: five deviations bound them all.
             double score = shape.headSize() * largest * 5 * Math.abs(shape.scale());
+            double error = Tolerances.attention(capacity, shape.headSize(), score, 5);
+            if (roundsAttention(shape, rows)) {
+                double squares = 0;
+                for (float query : queries) {
+                    squares += query * query;
+                }
+                double norm = Math.sqrt(squares / queries.length * shape.headSize()) * Math.abs(shape.scale());
+                error += Tolerances.bFloat16Attention(norm, 5);
+            }
             double[] allowed = new double[expected.length];
-            Arrays.fill(allowed, Tolerances.attention(capacity, shape.headSize(), score, 5));
+            Arrays.fill(allowed, error);
             assertClose(expected, found, allowed, "attention of " + rows + " rows");
         }
 
@@ -897,8 +916,23 @@ public abstract class BackendContract {
         }
     }
 
+    /// Of element `(i, j)` of `aᵀ·b` over all rows and over half of them again.
+    private double momentTolerance(int rows, float[] a, int left, int i, float[] b, int right, int j) {
+        double magnitude = 0.5;
+        double squares = 0;
+        for (int row = 0; row < rows; row++) {
+            double term = 2 * (double) a[row * left + i] * b[row * right + j];
+            magnitude += Math.abs(term);
+            squares += term * term;
+        }
+        double error = Tolerances.sum(2 * rows, magnitude);
+        return roundsMoments(left, right, rows)
+                ? error + Tolerances.bFloat16(2 * rows, magnitude, Math.sqrt(squares))
+                : error;
+    }
+
     @ParameterizedTest
-    @CsvSource({"1,1,1", "3,5,2", "300,17,70", "7,33,5", "64,64,128", "513,96,31", "20,3,130"})
+    @CsvSource({"1,1,1", "3,5,2", "300,17,70", "7,33,5", "64,64,128", "613,96,128", "513,96,31", "20,3,130"})
     void accumulatesTransposedProducts(int rows, int left, int right) {
         Random random = new Random(34);
         float[] a = random(random, rows * left);
@@ -916,18 +950,14 @@ public abstract class BackendContract {
         double[] allowed = new double[expected.length];
         for (int i = 0; i < left; i++) {
             for (int j = 0; j < right; j++) {
-                double magnitude = 0.5;
-                for (int row = 0; row < rows; row++) {
-                    magnitude += 2 * Math.abs((double) a[row * left + i] * b[row * right + j]);
-                }
-                allowed[i * right + j] = Tolerances.sum(2 * rows, magnitude);
+                allowed[i * right + j] = momentTolerance(rows, a, left, i, b, right, j);
             }
         }
         assertClose(expected, found, allowed, "transposed product of " + left + " and " + right + " columns");
     }
 
     @ParameterizedTest
-    @CsvSource({"1,1", "3,5", "300,17", "7,33", "64,64", "513,96", "20,130"})
+    @CsvSource({"1,1", "3,5", "300,17", "7,33", "64,64", "613,192", "513,96", "20,130"})
     void accumulatesGramMatrices(int rows, int columns) {
         Random random = new Random(33);
         float[] x = random(random, rows * columns);
@@ -944,11 +974,7 @@ public abstract class BackendContract {
         double[] allowed = new double[expected.length];
         for (int i = 0; i < columns; i++) {
             for (int j = 0; j < columns; j++) {
-                double magnitude = 0.5;
-                for (int row = 0; row < rows; row++) {
-                    magnitude += 2 * Math.abs((double) x[row * columns + i] * x[row * columns + j]);
-                }
-                allowed[i * columns + j] = Tolerances.sum(2 * rows, magnitude);
+                allowed[i * columns + j] = momentTolerance(rows, x, columns, i, x, columns, j);
             }
         }
         assertClose(expected, found, allowed, "Gram matrix of [" + rows + ", " + columns + "]");

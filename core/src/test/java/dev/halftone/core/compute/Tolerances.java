@@ -50,6 +50,15 @@ final class Tolerances {
         return (sum(headSize, scoreMagnitude) * 2 + sum(keys, 2) + 16 * ROUNDING) * largest;
     }
 
+    /// What rounding queries, keys, weights and values to bfloat16 adds to [#attention]: an error of the score is a
+    /// relative error of its weight, which counts in sum and total, and weight and value are off by half of a bit each.
+    ///
+    /// @param norm root of the sum of the squares of a score's terms, as to be expected; twice that is allowed
+    static double bFloat16Attention(double norm, double largest) {
+        double score = DEVIATIONS * Math.sqrt(2) * BFLOAT16_ROUNDING * 2 * norm;
+        return (2 * score + 2 * BFLOAT16_ROUNDING) * largest;
+    }
+
     /// A triangular factor of an inverse, of order `n` and with the given condition number, relative to its largest
     /// element.
     static double factor(int n, double condition, double largest) {

@@ -9,9 +9,10 @@ import java.util.Arrays;
 /// cache is read once for them. A single token's context is cut into parts of [#PART] positions, so that there are more
 /// tasks than heads; what they sum up is put together at the end, each relative to its own largest score
 /// ([online softmax](https://arxiv.org/abs/1805.02867)). Scores of a block, `[queries][keys]`, live in the worker's
-/// scratch; there is never a matrix of all queries by all keys.
-final class Attention {
-    private static final int QUERIES = 32;
+/// scratch; there is never a matrix of all queries by all keys. Where linears over as many rows are computed in bfloat16,
+/// [TileAttention] takes the sequences with enough tokens, if there is one.
+final class Attention implements AutoCloseable {
+    private static final int QUERIES = TileAttention.QUERIES;
 
     /// Positions whose values are used for all rows of a block before the next ones.
     private static final int POSITIONS = 128;
@@ -26,6 +27,7 @@ final class Attention {
     private final WorkerPool pool;
     private final Scratch scratch;
     private final int lanes;
+    private final TileAttention tileAttention; // null for none
 
     private CpuMatrix queries;
     private CpuMatrix keys;
@@ -46,19 +48,24 @@ final class Attention {
     private int[] partials = new int[16]; // where a part leaves its sums
     private int tasks;
     private int allPartials;
+    private boolean tiled;
     private long partial; // [allPartials][heads of a key/value head][partialFloats]
 
     private final WorkerPool.Task attend = this::attend;
     private final WorkerPool.Task store = this::store;
 
-    Attention(Kernels kernels, WorkerPool pool, Scratch scratch) {
+    /// @param tiles null for none
+    Attention(Kernels kernels, BFloat16Tiles tiles, WorkerPool pool, Scratch scratch) {
         this.kernels = kernels;
+        tileAttention = tiles == null ? null : new TileAttention(tiles, kernels, pool, scratch);
         this.pool = pool;
         this.scratch = scratch;
         this.lanes = kernels.lanes();
     }
 
+    /// @param rounds whether bfloat16 is exact enough
     void run(
+            boolean rounds,
             CpuMatrix newQueries,
             CpuMatrix newKeys,
             CpuMatrix newValues,
@@ -85,6 +92,10 @@ final class Attention {
         int blockRows = Math.ceilDiv(mostQueries, Kernels.TILE_ROWS) * Kernels.TILE_ROWS;
         int tile = Kernels.TILE_STRIPS * lanes;
         int width = (Math.ceilDiv(longest, tile) + 1) * tile;
+        tiled = rounds && tileAttention != null && TileAttention.takes(shape);
+        if (tiled) {
+            tileAttention.prepare(shape, batch, cache, layer);
+        }
         scratch.require((long) blockRows * (width + cache.paddedHead()) + 2L * blockRows + lanes + wide());
         partial = scratch.shared(allPartials * partialBytes() / Float.BYTES);
         pool.splitFreely(tasks, 1, attend);
@@ -126,9 +137,13 @@ final class Attention {
                     addParts(sequence, head, row);
                 }
             } else {
-                for (int token = (count - 1) / QUERIES * QUERIES; token >= 0; token -= QUERIES) {
-                    for (int head = 0; head < shape.heads(); head++) {
-                        addTask(sequence, head, token, row, WHOLE);
+                // Heads that share keys and values one after another, so that these stay in cache.
+                int group = shape.heads() / shape.kvHeads();
+                for (int head = 0; head < shape.heads(); head += group) {
+                    for (int token = (count - 1) / QUERIES * QUERIES; token >= 0; token -= QUERIES) {
+                        for (int i = 0; i < group; i++) {
+                            addTask(sequence, head + i, token, row, WHOLE);
+                        }
                     }
                 }
             }
@@ -209,6 +224,19 @@ final class Attention {
             } else {
                 int column = heads[task] * size;
                 int count = Math.min(QUERIES, batch.count(sequence) - tokens[task]);
+                if (tiled && batch.count(sequence) >= TileAttention.LEAST_TOKENS) {
+                    tileAttention.block(
+                            worker,
+                            sequence,
+                            heads[task] / group,
+                            queries.at(row, column),
+                            queries.rowBytes(),
+                            count,
+                            position,
+                            destination.at(row, column),
+                            destination.rowBytes());
+                    continue;
+                }
                 block(
                         scratch.of(worker),
                         queries.at(row, column),
@@ -407,6 +435,13 @@ final class Attention {
                     kernels.narrowTile(left, weightRow, valid, from, positions, to + strip * vector, sumRow, 1f);
                 }
             }
+        }
+    }
+
+    @Override
+    public void close() {
+        if (tileAttention != null) {
+            tileAttention.close();
         }
     }
 }

@@ -23,6 +23,7 @@ import java.util.Optional;
 public final class CpuBackend implements Backend {
     private final Kernels kernels;
     private final DigitKernels digitKernels; // null for none
+    private final BFloat16Tiles tiles; // null for none
     private final WorkerPool pool;
     private final Scratch scratch;
     private final RowVerbs rowVerbs;
@@ -71,15 +72,19 @@ public final class CpuBackend implements Backend {
         smallProduct = new SmallProduct(kernels, digitKernels, pool, scratch);
         integerProduct = new IntegerProduct(kernels, pool, scratch);
         gemm = new Gemm(kernels, pool, scratch);
-        gram = new Gram(kernels, pool, scratch);
         upperFactor = new UpperFactor(gemm, pool, kernels);
-        attention = new Attention(kernels, pool, scratch);
+        tiles = digitKernels == null ? null : BFloat16Tiles.load();
+        gram = new Gram(kernels, tiles, pool, scratch);
+        attention = new Attention(kernels, tiles, pool, scratch);
         panels = new MatrixPanels(kernels);
         try {
-            BFloat16Restorer restorer = digitKernels == null ? null : digitKernels.restorer();
-            manyRows = new ManyRows(mode, kernels, restorer, pool, scratch, gemm, leastRows, OneDnn::new);
+            BFloat16Restorer codes = digitKernels == null ? null : digitKernels.restorer();
+            PanelRestorer restorer = new PanelRestorer(kernels, codes);
+            manyRows = new ManyRows(mode, kernels, restorer, tiles, pool, scratch, gemm, leastRows, OneDnn::new);
         } catch (RuntimeException e) {
             pool.close();
+            attention.close();
+            gram.close();
             smallProduct.close();
             scratch.close();
             throw e;
@@ -136,7 +141,7 @@ public final class CpuBackend implements Backend {
 
     @Override
     public String arithmetic() {
-        return "cpu (" + kernels.name() + (digitKernels == null ? "" : " and digits") + ", "
+        return "cpu (" + kernels.name() + (digitKernels == null ? "" : " and digits") + (tiles == null ? "" : " and tiles") + ", "
                 + System.getProperty("os.arch") + manyRows.arithmetic() + ")";
     }
 
@@ -254,6 +259,7 @@ public final class CpuBackend implements Backend {
             Objects.checkFromIndexSize(batch.start(sequence), batch.count(sequence), store.capacity());
         }
         attention.run(
+                manyRows.roundsToBFloat16(batch.rows()),
                 CpuMatrix.of(queries),
                 CpuMatrix.of(keys),
                 CpuMatrix.of(values),
@@ -280,14 +286,15 @@ public final class CpuBackend implements Backend {
     @Override
     public void addGram(Matrix x, Matrix gramMatrix) {
         require(gramMatrix.rows() == x.columns() && gramMatrix.columns() == x.columns(), "addGram", x, gramMatrix);
-        gram.add(CpuMatrix.of(x), CpuMatrix.of(gramMatrix));
+        gram.add(CpuMatrix.of(x), CpuMatrix.of(gramMatrix), manyRows.roundsToBFloat16(x.rows()));
     }
 
     @Override
     public void addTransposedProduct(Matrix a, Matrix b, Matrix sum) {
         require(a.rows() == b.rows(), "addTransposedProduct", a, b);
         require(sum.rows() == a.columns() && sum.columns() == b.columns(), "addTransposedProduct", a, sum);
-        gram.addProduct(CpuMatrix.of(a), CpuMatrix.of(b), CpuMatrix.of(sum));
+        gram.addProduct(
+                CpuMatrix.of(a), CpuMatrix.of(b), CpuMatrix.of(sum), manyRows.roundsToBFloat16(a.rows()));
     }
 
     @Override
@@ -365,6 +372,8 @@ public final class CpuBackend implements Backend {
     @Override
     public void close() {
         pool.close();
+        attention.close();
+        gram.close();
         manyRows.close();
         smallProduct.close();
         scratch.close();

@@ -4,14 +4,9 @@ import dev.halftone.runtime.cpu.DigitCode.Product;
 import dev.halftone.runtime.cpu.DigitCode.Row;
 import dev.halftone.runtime.cpu.DigitTileCode.Argument;
 import dev.halftone.runtime.cpu.assembly.MachineCode;
-import java.io.IOException;
 import java.lang.foreign.MemorySegment;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.HashSet;
 import java.util.List;
-import java.util.Set;
 
 /// Products of codes with inputs as whole numbers of [DigitCode#DIGITS] digits, by the processor's sums of products of
 /// bytes (AVX512-VNNI), for which the Vector API has no operation: machine code of our own, written at the start.
@@ -21,9 +16,6 @@ import java.util.Set;
 /// is about what a float32 sum keeps of it; the sums themselves are exact. Where the processor has tiles (AMX), several
 /// rows take these, with the same result to the bit.
 final class DigitKernels {
-    /// Set to `false`, the vector kernels serve.
-    static final String PROPERTY = "halftone.cpu.machine-code";
-
     private static final List<String> NEEDED = List.of("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni");
     private static final int LANES = 16;
     private static final long TILE_BYTES = DigitTileCode.TILE * DigitTileCode.TILE_ROW;
@@ -34,15 +26,12 @@ final class DigitKernels {
     /// Largest sum of the products of one group, which has to fit a signed number of 32 bits.
     private static final long MOST = Integer.MAX_VALUE / (255L * 128);
 
-    private static final List<String> NEEDED_FOR_TILES = List.of("amx_tile", "amx_int8");
-
     /// Inputs that a row of a tile holds.
     private static final int CHUNK = DigitTileCode.TILE_ROW;
 
     /// From here on tiles cost less.
     private static final int LEAST_TILE_ROWS = 5;
 
-    private static final Set<String> FLAGS = new HashSet<>(); // of the processor
     private static DigitKernels loaded;
     private static String refusal;
 
@@ -87,7 +76,7 @@ final class DigitKernels {
         largest = taken(places, 2 * count, forms.length);
         cuts = taken(places, 2 * count + forms.length, forms.length);
         tileProducts = tiles ? taken(places, 2 * (count + forms.length), forms.length * DigitTileCode.ROWS) : null;
-        restorer = FLAGS.contains("avx512_bf16") ? new BFloat16Restorer() : null;
+        restorer = Processor.has("avx512_bf16") ? new BFloat16Restorer() : null;
         configurations = Memory.ofBytes(2L * DigitTileCode.ROWS * Memory.LINE);
         for (int rows = 1; rows <= DigitTileCode.ROWS; rows++) {
             configure(rows, CHUNK);
@@ -130,10 +119,10 @@ final class DigitKernels {
     /// The kernels of this process, or null where [#refusal] tells why there are none.
     static synchronized DigitKernels load() {
         if (loaded == null && refusal == null) {
-            refusal = missing();
+            refusal = Processor.missing(NEEDED);
             if (refusal == null) {
                 try {
-                    loaded = new DigitKernels(hasTiles());
+                    loaded = new DigitKernels(Processor.hasTiles("amx_int8"));
                 } catch (IllegalStateException problem) {
                     refusal = problem.getMessage();
                 }
@@ -146,35 +135,6 @@ final class DigitKernels {
     static synchronized String refusal() {
         load();
         return refusal;
-    }
-
-    private static boolean hasTiles() {
-        return FLAGS.containsAll(NEEDED_FOR_TILES) && MachineCode.requestTiles();
-    }
-
-    private static String missing() {
-        if ("false".equals(System.getProperty(PROPERTY))) {
-            return "switched off by " + PROPERTY;
-        }
-        if (!System.getProperty("os.name").equals("Linux")
-                || !System.getProperty("os.arch").equals("amd64")) {
-            return "not Linux on x86-64";
-        }
-        try {
-            // What the system lets programs use, too, and not only what the processor has.
-            for (String line : Files.readAllLines(Path.of("/proc/cpuinfo"))) {
-                if (line.startsWith("flags")) {
-                    FLAGS.addAll(List.of(
-                            line.substring(line.indexOf(':') + 1).strip().split(" ")));
-                    break;
-                }
-            }
-        } catch (IOException problem) {
-            return "/proc/cpuinfo cannot be read: " + problem.getMessage();
-        }
-        List<String> lacking =
-                NEEDED.stream().filter(flag -> !FLAGS.contains(flag)).toList();
-        return lacking.isEmpty() ? null : "the processor lacks " + String.join(", ", lacking);
     }
 
     /// What restores weights to bfloat16; null where the processor does not round to it.

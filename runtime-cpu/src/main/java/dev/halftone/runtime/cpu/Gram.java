@@ -1,8 +1,9 @@
 package dev.halftone.runtime.cpu;
 
 /// `c += aᵀ·b`. A slab of rows of either side is brought into strips and multiplied tile by tile. For `xᵀ·x` one slab
-/// serves as both sides; tiles on and above the diagonal are computed, the rest is their mirror image.
-final class Gram {
+/// serves as both sides; tiles on and above the diagonal are computed, the rest is their mirror image. Where linears over
+/// as many rows are computed in bfloat16, [TileGram] takes this over, if there is one.
+final class Gram implements AutoCloseable {
     /// The strips of a tile over so many rows stay in the first cache.
     private static final int SLAB_ROWS = 128;
     private static final int MIRROR_BLOCK = 64;
@@ -13,6 +14,7 @@ final class Gram {
     private final int lanes;
     private final MatrixPanels leftPanels;
     private final MatrixPanels rightPanels;
+    private final TileGram tileGram; // null for none
 
     private CpuMatrix sum;
     private boolean symmetric;
@@ -30,8 +32,10 @@ final class Gram {
     private final WorkerPool.Task multiply = this::multiply;
     private final WorkerPool.Task mirror = this::mirror;
 
-    Gram(Kernels kernels, WorkerPool pool, Scratch scratch) {
+    /// @param tiles null for none
+    Gram(Kernels kernels, BFloat16Tiles tiles, WorkerPool pool, Scratch scratch) {
         this.kernels = kernels;
+        tileGram = tiles == null ? null : new TileGram(tiles, pool, scratch);
         this.pool = pool;
         this.scratch = scratch;
         this.lanes = kernels.lanes();
@@ -40,21 +44,29 @@ final class Gram {
     }
 
     /// `gram += xᵀ·x`, both triangles.
-    void add(CpuMatrix x, CpuMatrix gram) {
-        accumulate(x, x, gram, true);
+    ///
+    /// @param rounds whether bfloat16 is exact enough
+    void add(CpuMatrix x, CpuMatrix gram, boolean rounds) {
+        accumulate(x, x, gram, true, rounds);
         pool.splitFreely(Math.ceilDiv(rows, MIRROR_BLOCK), 1, mirror);
     }
 
     /// `sum += aᵀ·b`.
-    void addProduct(CpuMatrix a, CpuMatrix b, CpuMatrix newSum) {
-        accumulate(a, b, newSum, false);
+    ///
+    /// @param rounds whether bfloat16 is exact enough
+    void addProduct(CpuMatrix a, CpuMatrix b, CpuMatrix newSum, boolean rounds) {
+        accumulate(a, b, newSum, false, rounds);
     }
 
-    private void accumulate(CpuMatrix a, CpuMatrix b, CpuMatrix newSum, boolean same) {
+    private void accumulate(CpuMatrix a, CpuMatrix b, CpuMatrix newSum, boolean same, boolean rounds) {
         sum = newSum;
         symmetric = same;
         rows = sum.rows();
         columns = sum.columns();
+        if (rounds && tileGram != null && TileGram.takes(rows, columns)) {
+            tileGram.accumulate(a, b, sum, same);
+            return;
+        }
         leftStrips = paddedStrips(rows);
         rightStrips = paddedStrips(columns);
         long rightFloats = (long) rightStrips * lanes * SLAB_ROWS;
@@ -141,6 +153,13 @@ final class Gram {
                     }
                 }
             }
+        }
+    }
+
+    @Override
+    public void close() {
+        if (tileGram != null) {
+            tileGram.close();
         }
     }
 }

@@ -21,7 +21,8 @@ final class ManyRows implements AutoCloseable {
 
     private final ProductMode mode;
     private final Kernels kernels;
-    private final BFloat16Restorer restorer; // null for none
+    private final PanelRestorer restorer;
+    private final BFloat16Tiles tiles; // null for none
     private final WorkerPool pool;
     private final Scratch scratch;
     private final Gemm gemm;
@@ -34,11 +35,13 @@ final class ManyRows implements AutoCloseable {
     private boolean multipliedIntegers;
     private String reason = "";
 
+    /// @param tiles null for none
     /// @throws HalftoneException of kind RESOURCES if oneDNN is asked for by name and cannot be had
     ManyRows(
             ProductMode mode,
             Kernels kernels,
-            BFloat16Restorer restorer,
+            PanelRestorer restorer,
+            BFloat16Tiles tiles,
             WorkerPool pool,
             Scratch scratch,
             Gemm gemm,
@@ -47,12 +50,13 @@ final class ManyRows implements AutoCloseable {
         this.mode = mode;
         this.kernels = kernels;
         this.restorer = restorer;
+        this.tiles = tiles;
         this.pool = pool;
         this.scratch = scratch;
         this.gemm = gemm;
         this.leastRows = leastRows;
         this.opener = opener;
-        if (mode == ProductMode.AUTO || mode == ProductMode.STEADY) {
+        if (mode == ProductMode.AUTO || mode == ProductMode.STEADY || mode == ProductMode.QUICK) {
             return;
         }
         decided = true;
@@ -74,7 +78,7 @@ final class ManyRows implements AutoCloseable {
     }
 
     private void take(OneDnn oneDnn, Numbers chosen) {
-        panelProduct = new PanelProduct(kernels, restorer, pool, scratch, oneDnn);
+        panelProduct = new PanelProduct(kernels, restorer, tiles, pool, scratch, oneDnn);
         numbers = chosen;
     }
 
@@ -111,11 +115,20 @@ final class ManyRows implements AutoCloseable {
         return true;
     }
 
+    /// Whether linears over so many rows are computed in bfloat16, and attention of as many tokens may be too.
+    boolean roundsToBFloat16(int rows) {
+        if (rows < threshold()) {
+            return false;
+        }
+        decide();
+        return numbers == Numbers.BFLOAT16;
+    }
+
     private int threshold() {
         return mode == ProductMode.AUTO && !decided ? WORTH_MEASURING : leastRows;
     }
 
-    /// Settles what [ProductMode#AUTO] or [ProductMode#STEADY] means here; the former measures for some tenths of a
+    /// Settles what [ProductMode#AUTO], [ProductMode#STEADY] or [ProductMode#QUICK] means here; the first measures for some tenths of a
     /// second the first time.
     void decide() {
         if (decided) {
@@ -129,11 +142,11 @@ final class ManyRows implements AutoCloseable {
             reason = "oneDNN refused: " + problem.getMessage();
             return;
         }
-        if (mode == ProductMode.STEADY) {
-            take(oneDnn, Numbers.FLOAT32);
+        if (mode != ProductMode.AUTO) {
+            take(oneDnn, mode == ProductMode.QUICK && tiles != null ? Numbers.BFLOAT16 : Numbers.FLOAT32);
             if (!panelProduct.takes(numbers)) {
                 numbers = null;
-                reason = "oneDNN has no kernel for " + Numbers.FLOAT32.word() + " on this processor";
+                reason = "oneDNN has no suitable kernel on this processor";
             }
             return;
         }
@@ -146,7 +159,7 @@ final class ManyRows implements AutoCloseable {
     /// What the numbers depend on besides the vector kernels: empty without oneDNN, which divides sums among threads.
     String arithmetic() {
         decide();
-        return numbers == null ? "" : ", " + panelProduct.name() + " " + numbers + ", " + pool.threads() + " threads";
+        return numbers == null ? "" : ", " + panelProduct.name(numbers) + " " + numbers + ", " + pool.threads() + " threads";
     }
 
     /// Who multiplies, and why where it was not asked for, in one line.
@@ -154,9 +167,9 @@ final class ManyRows implements AutoCloseable {
         if (!decided) {
             return "vector kernels, float32 (never " + threshold() + " rows at a time: nothing to choose)";
         }
-        String who = numbers == null ? "vector kernels, float32" : panelProduct.name() + ", " + numbers.word();
+        String who = numbers == null ? "vector kernels, float32" : panelProduct.name(numbers) + ", " + numbers.word();
         if (multipliedIntegers) {
-            who += ", integers by " + panelProduct.name();
+            who += ", integers by " + panelProduct.name(Numbers.UNSIGNED8);
         }
         return who + (reason.isEmpty() ? "" : " (" + reason + ")");
     }

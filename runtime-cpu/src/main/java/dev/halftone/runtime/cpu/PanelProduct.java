@@ -12,7 +12,7 @@ import java.util.Arrays;
 /// is taken off before they are scaled. The sums are exact, so the result is that of [IntegerProduct], bit for
 /// bit.
 ///
-/// In bfloat16, two inputs that lie as many places apart as a vector has lanes share a word: see [PairKernel].
+/// Where the processor has tiles for bfloat16, [TileProduct] takes these.
 final class PanelProduct implements WorkerPool.Task, AutoCloseable {
     /// From so many outputs on a panel is two blocks wide, so that a call's cost shows less; below, there are more
     /// panels to share out.
@@ -27,11 +27,9 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
     /// Below this, products have any number of rows; above, powers of two, so that there are few different ones.
     private static final int LEAST_ROWS = 16;
 
-    /// Inputs of a strip that are restored at a time.
-    private static final int CHUNK = 256;
-
     private final Kernels kernels;
-    private final BFloat16Restorer restorer; // null for none
+    private final PanelRestorer restorer;
+    private final TileProduct tileProduct; // null for none
     private final WorkerPool pool;
     private final Scratch scratch;
     private final OneDnn oneDnn;
@@ -60,10 +58,17 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
     private int[] pieceRow = new int[8];
     private OneDnnProduct[][] products = new OneDnnProduct[8][2]; // for a whole panel, and for the last
 
-    /// @param restorer null for none
-    PanelProduct(Kernels kernels, BFloat16Restorer restorer, WorkerPool pool, Scratch scratch, OneDnn oneDnn) {
+    /// @param tiles what multiplies bfloat16 instead of oneDNN; null for none
+    PanelProduct(
+            Kernels kernels,
+            PanelRestorer restorer,
+            BFloat16Tiles tiles,
+            WorkerPool pool,
+            Scratch scratch,
+            OneDnn oneDnn) {
         this.kernels = kernels;
         this.restorer = restorer;
+        tileProduct = tiles == null ? null : new TileProduct(tiles, restorer, pool, scratch);
         this.pool = pool;
         this.scratch = scratch;
         this.oneDnn = oneDnn;
@@ -79,9 +84,9 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
         }
     }
 
-    /// Whose products these are.
-    String name() {
-        return oneDnn.name();
+    /// Whose products of these numbers these are.
+    String name(Numbers of) {
+        return of == Numbers.BFLOAT16 && tileProduct != null ? "AMX" : oneDnn.name();
     }
 
     /// Whether there are kernels for these numbers on this processor.
@@ -107,6 +112,10 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
 
     /// `y = x·Wᵀ + bias`, both sides rounded to `newNumbers` before, which are floats.
     void multiply(Numbers newNumbers, PackedWeight newWeight, CpuMatrix newX, CpuMatrix newY) {
+        if (newNumbers == Numbers.BFLOAT16 && tileProduct != null) {
+            tileProduct.multiply(newWeight, newX, newY);
+            return;
+        }
         activations = ActivationScheme.NONE;
         product(newNumbers, newWeight, newX, newY);
     }
@@ -132,7 +141,7 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
     }
 
     private long blockBytes() {
-        return (long) depth * OneDnn.BLOCK * numbers.bytes;
+        return PanelRestorer.blockBytes(numbers, depth);
     }
 
     private void reserve() {
@@ -142,7 +151,7 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
         if (!direct) {
             left = grown(left, (long) x.rows() * depth * numbers.bytes);
         }
-        scratch.require(Math.max(depth, (long) CHUNK * lanes));
+        scratch.require(Math.max(depth, restorer.scratchFloats()));
         if (numbers == Numbers.UNSIGNED8) {
             reserveForIntegers();
         }
@@ -230,7 +239,7 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
         int width = Math.min(panel, weight.outputs - column);
         for (int from = 0; from < width; from += OneDnn.BLOCK) {
             long block = right[worker].address() + from / OneDnn.BLOCK * blockBytes();
-            restore(scratch.of(worker), (column + from) / OneDnn.BLOCK, block);
+            restorer.restore(weight, numbers, depth, (column + from) / OneDnn.BLOCK, scratch.of(worker), block);
             if (numbers == Numbers.UNSIGNED8) {
                 offset(worker, block, offsets[worker].address() + (long) from * Integer.BYTES);
             }
@@ -257,56 +266,12 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
         }
     }
 
-    /// One block of outputs, from the weight's strips.
-    private void restore(long floats, int block, long destination) {
-        int stripsOfBlock = OneDnn.BLOCK / lanes;
-        int firstStrip = block * stripsOfBlock;
-        int endStrip = Math.min(weight.strips, firstStrip + stripsOfBlock);
-        int padded = weight.paddedInputs();
-        if (endStrip - firstStrip < stripsOfBlock || padded < depth) {
-            Memory.zeroFloats(destination, blockBytes() / Float.BYTES);
-        }
-        for (int strip = firstStrip; strip < endStrip; strip++) {
-            long column = destination + (long) (strip - firstStrip) * weight.vectorBytes();
-            if (numbers == Numbers.UNSIGNED8) {
-                kernels.bytes(weight, strip, 0, weight.wordsPerStrip(), column, (long) OneDnn.BLOCK * Integer.BYTES);
-                continue;
-            }
-            if (numbers == Numbers.BFLOAT16 && restorer != null && BFloat16Restorer.takes(weight)) {
-                restorer.restore(weight, strip, column, floats);
-                continue;
-            }
-            for (int k = 0; k < padded; k += CHUNK) {
-                int count = Math.min(CHUNK, padded - k);
-                kernels.restore(weight, strip, k / weight.form.fields, count / weight.form.fields, floats);
-                place(floats, count, column + (long) k / numbers.together * OneDnn.BLOCK * Float.BYTES);
-            }
-        }
-    }
-
     /// What 128 in every input would add to the columns of a restored block, negated.
     private void offset(int worker, long block, long sums) {
         columnSums.run(worker, middle.address(), block, sums, 0);
         for (int column = 0; column < OneDnn.BLOCK; column++) {
             long at = sums + (long) column * Integer.BYTES;
             Memory.putInt(at, -Memory.getInt(at));
-        }
-    }
-
-    private void place(long floats, int count, long destination) {
-        long step = (long) OneDnn.BLOCK * Float.BYTES;
-        if (numbers == Numbers.FLOAT32) {
-            kernels.spread(floats, count, destination, step);
-            return;
-        }
-        int vector = weight.vectorBytes();
-        int both = 2 * lanes;
-        int whole = Math.ceilDiv(count, both) * both;
-        Memory.zeroFloats(floats + (long) count * vector, (long) (whole - count) * lanes);
-        for (int k = 0; k < whole; k += both) {
-            long low = floats + (long) k * vector;
-            long high = low + (long) lanes * vector;
-            kernels.roundPairs(low, high, vector, lanes, destination + k / 2 * step, step);
         }
     }
 
@@ -362,6 +327,9 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
 
     @Override
     public void close() {
+        if (tileProduct != null) {
+            tileProduct.close();
+        }
         left.close();
         for (int worker = 0; worker < right.length; worker++) {
             right[worker].close();

@@ -6,17 +6,21 @@ import java.util.Arrays;
 import java.util.Locale;
 import java.util.stream.Collectors;
 
-/// What computes linears over many rows. Few rows, attention and the quantizers' own products are not concerned.
+/// What computes linears over many rows. Few rows and the quantizers' own products are not concerned, and attention and
+/// moments only where it is said.
 public enum ProductMode {
     /// The kernels of this module, in float32.
     VECTOR,
     /// oneDNN in float32: other sums of the same products.
     ONEDNN,
-    /// oneDNN with weights and activations rounded to bfloat16, where the weights are not float32 themselves.
+    /// Weights and activations rounded to bfloat16, where the weights are not float32 themselves: on the tiles of AMX
+    /// where the processor has them, which then also compute attention and moments of many tokens, else by oneDNN.
     ONEDNN_BF16,
     /// As [#ONEDNN] where that can be had, else as [#VECTOR]. Nothing is measured, so that a machine computes the same
     /// numbers every time.
     STEADY,
+    /// As [#ONEDNN_BF16] where the processor has tiles for it, else as [#STEADY]. Nothing is measured either.
+    QUICK,
     /// The fastest by a clear factor, measured when first needed.
     AUTO;
 

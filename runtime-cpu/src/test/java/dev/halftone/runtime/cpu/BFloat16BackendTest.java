@@ -1,5 +1,6 @@
 package dev.halftone.runtime.cpu;
 
+import dev.halftone.core.compute.AttentionShape;
 import dev.halftone.core.compute.Backend;
 import dev.halftone.core.compute.BackendContract;
 import dev.halftone.core.tensor.DType;
@@ -20,5 +21,21 @@ class BFloat16BackendTest extends BackendContract {
                     case DenseWeight dense -> dense.tensor().type() == DType.BF16;
                     case CodedWeight codes -> true;
                 };
+    }
+
+    private static boolean usesTiles(int rows) {
+        return rows > CpuLinear.SMALL_ROWS
+                && DigitKernels.suits(VectorWidth.kernels())
+                && BFloat16Tiles.load() != null;
+    }
+
+    @Override
+    protected boolean roundsAttention(AttentionShape shape, int rows) {
+        return usesTiles(rows) && TileAttention.takes(shape);
+    }
+
+    @Override
+    protected boolean roundsMoments(int left, int right, int rows) {
+        return usesTiles(rows) && TileGram.takes(left, right);
     }
 }

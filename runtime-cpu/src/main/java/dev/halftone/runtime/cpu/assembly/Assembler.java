@@ -121,6 +121,12 @@ public final class Assembler {
         code.write(immediate);
     }
 
+    /// With an immediate behind.
+    public void vector(Instruction instruction, Width width, int destination, int first, int second, int immediate) {
+        vector(instruction, width, destination, first, second);
+        code.write(immediate);
+    }
+
     /// A shift or rotation by `bits`.
     public void shift(Instruction instruction, Width width, int destination, int source, int bits) {
         vector(instruction, width, instruction.extension, destination, source);
@@ -172,6 +178,13 @@ public final class Assembler {
     public void multiplyTiles(int sums, int a, int b) {
         vex(2, b, null);
         code.write(0x5E);
+        code.write(0xC0 | sums << 3 | a);
+    }
+
+    /// `sums += a·b` of bfloat16, two rows of `b` side by side in every 32 bits; the sums are float32.
+    public void multiplyBFloat16Tiles(int sums, int a, int b) {
+        vex(2, b, null);
+        code.write(0x5C);
         code.write(0xC0 | sums << 3 | a);
     }
 

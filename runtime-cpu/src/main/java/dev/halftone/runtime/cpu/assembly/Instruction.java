@@ -7,6 +7,9 @@ public enum Instruction {
     /// `memory = register`
     VMOVUPS_STORE(1, 0, 0, 0x11, Share.WHOLE),
     VADDPD(1, 1, 1, 0x58, Share.WHOLE),
+    VADDPS(1, 0, 0, 0x58, Share.WHOLE),
+    /// Larger of float32 numbers.
+    VMAXPS(1, 0, 0, 0x5F, Share.WHOLE),
     VMULPS(1, 0, 0, 0x59, Share.WHOLE),
     VSUBPS(1, 0, 0, 0x5C, Share.WHOLE),
     /// Whole numbers to float32.
@@ -19,6 +22,14 @@ public enum Instruction {
     VPANDD(1, 1, 0, 0xDB, Share.WHOLE),
     VPORD(1, 1, 0, 0xEB, Share.WHOLE),
     VPXORD(1, 1, 0, 0xEF, Share.WHOLE),
+    /// Of every 128 bits: the lower two words of 32 bits of both sources, in turn.
+    VPUNPCKLDQ(1, 1, 0, 0x62, Share.WHOLE),
+    /// The upper two.
+    VPUNPCKHDQ(1, 1, 0, 0x6A, Share.WHOLE),
+    /// Of every 128 bits: the lower 64 of both sources.
+    VPUNPCKLQDQ(1, 1, 1, 0x6C, Share.WHOLE),
+    /// The upper 64.
+    VPUNPCKHQDQ(1, 1, 1, 0x6D, Share.WHOLE),
     /// Stores the low 32 bits.
     VMOVD_STORE(1, 1, 0, 0x7E, Share.WORD),
     /// `destination = source rotated right by the immediate`; of [Assembler#shift].
@@ -39,10 +50,18 @@ public enum Instruction {
     VPDPBUSD(2, 1, 0, 0x50, Share.WHOLE),
     /// 32 bits from memory, everywhere.
     VPBROADCASTD(2, 1, 0, 0x58, Share.WORD),
+    /// `destination = first * 2^(second rounded down)`
+    VSCALEFPS(2, 1, 0, 0x2C, Share.WHOLE),
+    /// `destination = destination * first + second`
+    VFMADD213PS(2, 1, 0, 0xA8, Share.WHOLE),
     /// `destination += first * second`
     VFMADD231PS(2, 1, 0, 0xB8, Share.WHOLE),
     /// `destination -= first * second`
     VFNMADD231PS(2, 1, 0, 0xBC, Share.WHOLE),
+    /// float32 to the nearest whole number of float32, with an immediate of 0.
+    VRNDSCALEPS(3, 1, 0, 0x08, Share.WHOLE),
+    /// Twice two of the four 128 bits of each source, as the immediate says.
+    VSHUFI32X4(3, 1, 0, 0x43, Share.WHOLE),
     /// Stores the 32 bits that the immediate names.
     VPEXTRD(3, 1, 0, 0x16, Share.WORD);
 

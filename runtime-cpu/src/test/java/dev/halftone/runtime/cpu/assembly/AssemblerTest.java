@@ -201,4 +201,39 @@ class AssemblerTest {
         assertThrows(IllegalArgumentException.class, () -> at(Register.RAX, Register.RSP, 1));
         assertThrows(IllegalArgumentException.class, () -> at(Register.RAX, Register.RCX, 3));
     }
+
+    /// What softmaxes and transposing take.
+    @Test
+    void movesAndScalesFloats() {
+        // vaddps zmm4, zmm4, zmm20
+        assertBytes("62b15c4858e4", a -> a.vector(Instruction.VADDPS, Width.BITS_512, 4, 4, 20));
+        // vmaxps zmm1, zmm30, zmm2
+        assertBytes("62f10c405fca", a -> a.vector(Instruction.VMAXPS, Width.BITS_512, 1, 30, 2));
+        // vscalefps zmm3, zmm4, zmm5
+        assertBytes("62f25d482cdd", a -> a.vector(Instruction.VSCALEFPS, Width.BITS_512, 3, 4, 5));
+        // vfmadd213ps zmm6, zmm7, zmm29
+        assertBytes("62924548a8f5", a -> a.vector(Instruction.VFMADD213PS, Width.BITS_512, 6, 7, 29));
+        // vrndscaleps zmm8, zmm9, 0
+        assertBytes("62537d4808c100", a -> a.vector(Instruction.VRNDSCALEPS, Width.BITS_512, 8, 0, 9, 0));
+        // vpunpckldq zmm16, zmm0, zmm1
+        assertBytes("62e17d4862c1", a -> a.vector(Instruction.VPUNPCKLDQ, Width.BITS_512, 16, 0, 1));
+        // vpunpckhdq zmm17, zmm0, zmm1
+        assertBytes("62e17d486ac9", a -> a.vector(Instruction.VPUNPCKHDQ, Width.BITS_512, 17, 0, 1));
+        // vpunpcklqdq zmm0, zmm16, zmm18
+        assertBytes("62b1fd406cc2", a -> a.vector(Instruction.VPUNPCKLQDQ, Width.BITS_512, 0, 16, 18));
+        // vpunpckhqdq zmm31, zmm26, zmm9
+        assertBytes("6241ad406df9", a -> a.vector(Instruction.VPUNPCKHQDQ, Width.BITS_512, 31, 26, 9));
+        // vshufi32x4 zmm20, zmm3, zmm12, 0x88
+        assertBytes("62c3654843e488", a -> a.vector(Instruction.VSHUFI32X4, Width.BITS_512, 20, 3, 12, 0x88));
+        // vshufi32x4 zmm1, zmm21, zmm29, 0xdd
+        assertBytes("6293554043cddd", a -> a.vector(Instruction.VSHUFI32X4, Width.BITS_512, 1, 21, 29, 0xDD));
+        // vcvtne2ps2bf16 zmm3, zmm2, [rsi+64]
+        assertBytes("62f26f48725e01", a -> a.vector(Instruction.VCVTNE2PS2BF16, Width.BITS_512, 3, 2, at(Register.RSI, 64)));
+        // tdpbf16ps tmm2, tmm5, tmm6
+        assertBytes("c4e24a5cd5", a -> a.multiplyBFloat16Tiles(2, 5, 6));
+        // tileloadd tmm5, [rsi+r8*1+1024]
+        assertBytes("c4a27b4bac0600040000", a -> a.loadTile(5, new Address(Register.RSI, Register.R8, 1, 1024)));
+        // tilestored [r10+r11*1+64], tmm3
+        assertBytes("c4827a4b5c1a40", a -> a.storeTile(3, new Address(Register.R10, Register.R11, 1, 64)));
+    }
 }
