@@ -202,7 +202,12 @@ final class GptqSolver {
     /// @param search  null to choose them by range
     /// @param scratch of the search
     private void grids(
-            GridSearch search, float[][] columns, int start, int rows, AffineGrid[] chosen, GridSearch.Scratch scratch) {
+            GridSearch search,
+            float[][] columns,
+            int start,
+            int rows,
+            AffineGrid[] chosen,
+            GridSearch.Scratch scratch) {
         if (search != null) {
             search.choose(columns, start, rows, chosen, scratch);
             return;

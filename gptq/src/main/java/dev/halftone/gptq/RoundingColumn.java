@@ -51,7 +51,8 @@ final class RoundingColumn {
         return scales[row] * code;
     }
 
-    // All arrays are indexed alike: with an offset, which might make one overlap another that is the same array, loops take
+    // All arrays are indexed alike: with an offset, which might make one overlap another that is the same array, loops
+    // take
     // two to four times as long.
 
     /// `y += factor·x`.

@@ -28,6 +28,7 @@ final class FoldSearch implements AutoCloseable {
     private final Backend backend;
     private final CalibrationScratch scratch;
     private final CalibrationSamples probe;
+    private final HeapWatch heap;
 
     FoldSearch(
             Checkpoint checkpoint,
@@ -35,7 +36,9 @@ final class FoldSearch implements AutoCloseable {
             LlamaConfig config,
             Recipe recipe,
             Calibration.Facts facts,
-            Backend backend) {
+            Backend backend,
+            HeapWatch heap) {
+        this.heap = heap;
         this.checkpoint = checkpoint;
         this.weights = weights;
         this.config = config;
@@ -68,6 +71,7 @@ final class FoldSearch implements AutoCloseable {
                     for (BlockTransform transform :
                             scheme.isPresent() ? recipe.transforms() : List.<BlockTransform>of()) {
                         apply(transform, fold, folded, seen, scheme.get());
+                        heap.look();
                     }
                 }
                 if (site != InputSite.MLP_OUTPUT) {

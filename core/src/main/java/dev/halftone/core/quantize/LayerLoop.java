@@ -40,6 +40,7 @@ final class LayerLoop {
     private final Runnable requireNotCancelled;
     private final List<LinearReport> reports = new ArrayList<>();
     private final long begin;
+    private final HeapWatch heap = new HeapWatch();
 
     /// @param begin when the run began, by [System#nanoTime]
     LayerLoop(
@@ -111,7 +112,13 @@ final class LayerLoop {
                 FoldSearch search = plan.recipe().transforms().isEmpty()
                         ? null
                         : new FoldSearch(
-                                checkpoint, weights, plan.config(), plan.recipe(), calibration.facts(), backend)) {
+                                checkpoint,
+                                weights,
+                                plan.config(),
+                                plan.recipe(),
+                                calibration.facts(),
+                                backend,
+                                heap)) {
             SortedMap<String, CalibrationSamples> borders = new TreeMap<>(Map.of(HIDDEN, samples));
             if (twin != null) {
                 borders.put(FLOAT_HIDDEN, twin.samples());
@@ -309,6 +316,7 @@ final class LayerLoop {
         reports.add(report);
         listener.quantized(report);
         progress.finished(linear);
+        heap.look();
         return codes;
     }
 }

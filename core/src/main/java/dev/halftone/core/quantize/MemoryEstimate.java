@@ -21,8 +21,8 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
     /// Classes, compiled code, the compiler at work, threads: measured, see docs/performance.md.
     private static final long RUNTIME = 100L << 20;
 
-    /// More of the same where the model is run, with a library that multiplies.
-    private static final long FORWARD_RUNTIME = 220L << 20;
+    /// More of the same where the model is run, with what multiplies it and its scratch.
+    private static final long FORWARD_RUNTIME = 160L << 20;
 
     /// What the tokenizer takes for each byte of its file.
     private static final long TOKENIZER = 12;
@@ -111,10 +111,12 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
         parts.put("Java heap", Math.min(grown, heapLimit));
         long ofLoop = calibration == null ? 0 : sum(parts) - parts.get("Java heap");
         parts.put("Java itself", RUNTIME + (calibration == null ? 0 : FORWARD_RUNTIME + TOKENIZER * tokenizerBytes));
-        // Pages are given back block by block, but before the first one the whole source is hashed, and the output is
-        // read back when the calibration is done with.
+        // Pages are given back block by block, but before the first one, and before the model is run, the whole source
+        // is
+        // hashed, and the output is read back when the calibration is done with.
         long readBack = sourceBytes / config.layers() + Math.max(0, writtenBytes - ofLoop);
-        return new MemoryEstimate(parts, Math.max(readBack, sourceBytes - ofLoop));
+        long run = calibration == null ? 0 : ofLoop + FORWARD_RUNTIME;
+        return new MemoryEstimate(parts, Math.max(readBack, sourceBytes - run));
     }
 
     private static long sum(SequencedMap<String, Long> parts) {

@@ -128,7 +128,8 @@ final class QuantizedOutput implements AutoCloseable {
         }
     }
 
-    /// Makes what was written so far last, so that a later run can go on with the block after it; unless it was so lately
+    /// Makes what was written so far last, so that a later run can go on with the block after it; unless it was so
+    /// lately
     /// that this would cost more than repeating what was done since.
     ///
     /// @param blocks  that are done

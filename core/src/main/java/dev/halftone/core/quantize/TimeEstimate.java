@@ -1,17 +1,18 @@
 package dev.halftone.core.quantize;
 
+import dev.halftone.core.compute.AttentionShape;
 import dev.halftone.core.compute.Backend;
+import dev.halftone.core.compute.Batch;
+import dev.halftone.core.compute.KvCache;
 import dev.halftone.core.compute.Linear;
 import dev.halftone.core.compute.Matrix;
 import dev.halftone.core.model.InputSite;
 import dev.halftone.core.tensor.DType;
-import dev.halftone.core.tensor.LittleEndian;
 import dev.halftone.core.tensor.Shape;
 import dev.halftone.core.tensor.Tensor;
 import dev.halftone.core.weight.DenseWeight;
 import dev.halftone.core.weight.QuantizationScheme;
 import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
 import java.util.SplittableRandom;
 
 /// How long a run will take, in seconds by purpose: the operations that its plan counts, at the speeds that this
@@ -25,11 +26,18 @@ public record TimeEstimate(double forward, double moments, double codes, double 
     /// Rows, and at most columns, of a piece: enough to keep the kernels as busy as the real work does.
     private static final int ROWS = 512;
 
-    private static final int COLUMNS = 1024;
-    /// Small, since a method has much code to be compiled before it shows its speed.
-    private static final int CODED_ROWS = 128;
+    /// Of a piece of the forward pass, unless its batches are smaller.
+    private static final int MOST_ROWS = 2048;
 
-    private static final int CODED_COLUMNS = 256;
+    /// What norms, activations and copies take beside linears and attention.
+    private static final double BESIDE = 1.2;
+
+    private static final int COLUMNS = 1024;
+
+    /// Not large, since a method has much code to be compiled before it shows its speed.
+    private static final int CODED_ROWS = 384;
+
+    private static final int CODED_COLUMNS = 384;
 
     /// Products of a weight with its moments or their factor that a method with feedback makes: it solves, measures
     /// what came of it, and refines.
@@ -39,7 +47,7 @@ public record TimeEstimate(double forward, double moments, double codes, double 
     private static final int PIECES = 64;
     private static final int LEAST = 5;
     private static final double SHORTEST = 0.1;
-    private static final double LONGEST = 4;
+    private static final double LONGEST = 3;
 
     /// Share of the estimate that may be spent waiting for a piece to get any faster.
     private static final double PATIENCE = 0.005;
@@ -57,18 +65,45 @@ public record TimeEstimate(double forward, double moments, double codes, double 
             return new TimeEstimate(0, 0, codes(work, plan, backend), hashes);
         }
         int columns = columns(plan, COLUMNS);
+        int rows = Math.min(
+                MOST_ROWS,
+                CalibrationScratch.windowsAtOnce(plan.calibration())
+                        * plan.calibration().length());
         try (Arena arena = Arena.ofShared();
-                Matrix x = random(ROWS, columns, backend);
-                Matrix y = backend.allocate(ROWS, columns);
-                Matrix gram = backend.allocate(columns, columns);
-                Linear linear = backend.bind(weight(columns, columns, arena), null)) {
-            double products = work.forward() + work.solving();
-            double multiply = seconds(products, 2.0 * ROWS * columns * columns, () -> linear.multiply(x, y)) / products;
+                Matrix x = random(rows, columns, backend);
+                Matrix y = backend.allocate(rows, columns);
+                Matrix gram = random(columns, columns, backend);
+                Linear linear = backend.bind(weight(columns, columns, DType.BF16, arena), null)) {
+            double unit = (double) columns * columns;
+            double linears = seconds(work.linears(), 2 * rows * unit, () -> linear.multiply(x, y));
+            int solved = Math.min(rows, ROWS);
+            Matrix few = x.rows(0, solved);
             return new TimeEstimate(
-                    work.forward() * multiply,
-                    seconds(work.moments(), (double) ROWS * columns * columns, () -> backend.addGram(x, gram)),
-                    work.solving() * multiply + codes(work, plan, backend),
+                    BESIDE * (linears + attention(work, plan, backend)),
+                    seconds(work.moments(), solved * unit, () -> backend.addGram(few, gram)),
+                    seconds(
+                                    work.solving(),
+                                    2 * solved * unit,
+                                    () -> backend.subtractProduct(few, gram, y.rows(0, solved)))
+                            + codes(work, plan, backend),
                     hashes);
+        }
+    }
+
+    /// Seconds for the attention of all windows, by that of one, or of its beginning.
+    private static double attention(Work work, QuantizationPlan plan, Backend backend) {
+        AttentionShape shape = plan.config().attention(0);
+        int tokens = Math.min(MOST_ROWS, plan.calibration().length());
+        try (Matrix queries = random(tokens, shape.queryColumns(), backend);
+                Matrix keys = random(tokens, shape.kvColumns(), backend);
+                Matrix values = random(tokens, shape.kvColumns(), backend);
+                Matrix result = backend.allocate(tokens, shape.queryColumns());
+                KvCache cache = backend.allocateCache(1, 1, tokens, shape, DType.F32)) {
+            Batch batch = Batch.single(0, tokens);
+            return seconds(
+                    work.attention(),
+                    2.0 * tokens * tokens * shape.queryColumns(),
+                    () -> backend.attention(queries, keys, values, shape, batch, cache, 0, result));
         }
     }
 
@@ -100,7 +135,7 @@ public record TimeEstimate(double forward, double moments, double codes, double 
         int columns = columns(plan, CODED_COLUMNS);
         try (Arena arena = Arena.ofShared();
                 Matrix x = random(ROWS, columns, backend)) {
-            DenseWeight weight = weight(CODED_ROWS, columns, arena);
+            DenseWeight weight = weight(CODED_ROWS, columns, DType.F32, arena);
             return seconds(weights, (double) CODED_ROWS * columns, () -> {
                 if (!quantizer.needsMoments()) {
                     quantizer.quantize("probe", weight, scheme, null, backend);
@@ -161,26 +196,28 @@ public record TimeEstimate(double forward, double moments, double codes, double 
         return matrix;
     }
 
-    private static DenseWeight weight(int outputs, int inputs, Arena arena) {
+    private static DenseWeight weight(int outputs, int inputs, DType type, Arena arena) {
         SplittableRandom random = new SplittableRandom(2);
-        MemorySegment data = arena.allocate((long) Float.BYTES * outputs * inputs, 64);
-        for (long i = 0; i < (long) outputs * inputs; i++) {
-            data.setAtIndex(LittleEndian.FLOAT, i, (float) random.nextDouble(-1, 1));
+        float[] values = new float[outputs * inputs];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = (float) random.nextDouble(-1, 1);
         }
-        return new DenseWeight(new Tensor("probe", DType.F32, Shape.of(outputs, inputs), data));
+        return new DenseWeight(Tensor.rounded("probe", type, Shape.of(outputs, inputs), values, arena));
     }
 
     /// What a plan has to do.
     ///
-    /// @param forward  floating-point operations of the linears and of attention
-    /// @param moments  products of two inputs, half of which symmetry saves
-    /// @param solving  floating-point operations of the method's products, where it has some
-    /// @param weights  of the blocks that get a code
-    /// @param tables   weights of head and embeddings that get one
-    /// @param together bytes hashed by all threads: the source, and what the output restores to
-    /// @param alone    bytes hashed by one thread: what is written restores to
+    /// @param linears   floating-point operations of the linears
+    /// @param attention floating-point operations of attention
+    /// @param moments   products of two inputs, half of which symmetry saves
+    /// @param solving   floating-point operations of the method's products, where it has some
+    /// @param weights   of the blocks that get a code
+    /// @param tables    weights of head and embeddings that get one
+    /// @param together  bytes hashed by all threads: the source, and what the output restores to
+    /// @param alone     bytes hashed by one thread: what is written restores to
     record Work(
-            double forward,
+            double linears,
+            double attention,
             double moments,
             double solving,
             double weights,
@@ -202,21 +239,22 @@ public record TimeEstimate(double forward, double moments, double codes, double 
                     solving += 2 * PRODUCTS * inputs * inputs * (linear.outputs() + factor);
                 }
             }
-            double forward = 0;
+            double linears = 0;
+            double attention = 0;
             double moments = 0;
             if (plan.calibration() != null) {
                 double tokens = plan.calibration().tokens();
                 int layers = plan.config().layers();
-                forward = 2 * tokens * weights;
-                // Scores and their sums over the keys before a token, half of the window on average.
-                double queries = (double) plan.config().heads() * plan.config().headSize();
-                forward += 2 * tokens * plan.calibration().length() * queries * layers;
                 boolean twin = plan.recipe().needsFloatTwin();
                 // The transforms look at some of the windows, once more.
                 double looks = plan.recipe().transforms().isEmpty()
                         ? 0
                         : FoldSearch.probed(plan.calibration()).tokens() / tokens;
-                forward *= 1 + (twin ? 1 : 0) + looks;
+                double passes = 1 + (twin ? 1 : 0) + looks;
+                linears = 2 * tokens * weights * passes;
+                // Scores and their sums over the keys before a token, half of the window on average.
+                double queries = (double) plan.config().heads() * plan.config().headSize();
+                attention = 2 * tokens * plan.calibration().length() * queries * layers * passes;
                 for (InputSite site : InputSite.values()) {
                     int width = site.width(plan.config());
                     double counting = TokenSample.of(width, plan.calibration()).of(tokens);
@@ -226,12 +264,13 @@ public record TimeEstimate(double forward, double moments, double codes, double 
                         // Float inputs, or what is meant, times these inputs have no symmetry.
                         double others =
                                 plan.recipe().meansOutputs(site) ? plan.config().hidden() : width;
-                        forward += 2 * layers * counting * width * others;
+                        moments += 2 * layers * counting * width * others;
                     }
                 }
             }
             double restored = (double) Float.BYTES * plan.quantizedParameters();
-            return new Work(forward, moments, solving, weights, tables, plan.sourceBytes() + restored, restored);
+            return new Work(
+                    linears, attention, moments, solving, weights, tables, plan.sourceBytes() + restored, restored);
         }
     }
 }

@@ -311,7 +311,7 @@ class HeadRunTest {
         assertEquals(96 * 64, with.tables());
         assertEquals(0, without.tables());
         assertEquals(without.weights(), with.weights());
-        assertEquals(without.forward(), with.forward());
+        assertEquals(without.linears(), with.linears());
         assertEquals(without.solving(), with.solving());
         assertEquals(without.alone() + 4 * 96 * 64, with.alone());
         assertTrue(TimeEstimate.of(plan, backend).codes() > 0);

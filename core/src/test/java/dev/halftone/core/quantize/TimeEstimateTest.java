@@ -43,7 +43,8 @@ class TimeEstimateTest {
 
         double weights = 3 * (2 * 64 * 64 + 2 * 32 * 64 + 3 * 96 * 64);
         double attention = 3 * 2 * 48 * 16 * 64;
-        assertEquals(2 * 48 * weights + attention, work.forward());
+        assertEquals(2 * 48 * weights, work.linears());
+        assertEquals(attention, work.attention());
         assertEquals(3 * 48 * (3 * 64 * 64 + 96 * 96), work.moments());
         assertEquals(4 * weights, work.alone());
         // q, o, gate and down pay for a factor each.
@@ -58,7 +59,8 @@ class TimeEstimateTest {
         TimeEstimate.Work few = TimeEstimate.Work.of(plan(new MomentsRounding(0.1), 2));
         TimeEstimate.Work many = TimeEstimate.Work.of(plan(new MomentsRounding(0.1), 6));
 
-        assertEquals(3, many.forward() / few.forward());
+        assertEquals(3, many.linears() / few.linears());
+        assertEquals(3, many.attention() / few.attention());
         assertEquals(3, many.moments() / few.moments());
         assertEquals(few.solving(), many.solving());
         assertEquals(few.together(), many.together());

@@ -13,7 +13,6 @@ import static dev.halftone.runtime.cpu.assembly.Instruction.VPUNPCKHDQ;
 import static dev.halftone.runtime.cpu.assembly.Instruction.VPUNPCKHQDQ;
 import static dev.halftone.runtime.cpu.assembly.Instruction.VPUNPCKLDQ;
 import static dev.halftone.runtime.cpu.assembly.Instruction.VPUNPCKLQDQ;
-import static dev.halftone.runtime.cpu.assembly.Instruction.VPXORD;
 import static dev.halftone.runtime.cpu.assembly.Instruction.VRNDSCALEPS;
 import static dev.halftone.runtime.cpu.assembly.Instruction.VSCALEFPS;
 import static dev.halftone.runtime.cpu.assembly.Instruction.VSHUFI32X4;

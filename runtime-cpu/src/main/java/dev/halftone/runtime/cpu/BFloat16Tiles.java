@@ -10,7 +10,8 @@ import java.util.List;
 /// Products of bfloat16 on the tiles of AMX, summed in float32, and what brings floats into the order that they take.
 ///
 /// The left side of a product are [#ROWS] rows in steps of [#INPUTS] inputs, `[step][row][input]`. The right side are
-/// blocks of [#COLUMNS] columns in words of two inputs, `[block][input / 2][column]`; which two share a word is for both
+/// blocks of [#COLUMNS] columns in words of two inputs, `[block][input / 2][column]`; which two share a word is for
+/// both
 /// sides to agree on.
 final class BFloat16Tiles {
     static final int ROWS = BFloat16TileCode.ROWS;

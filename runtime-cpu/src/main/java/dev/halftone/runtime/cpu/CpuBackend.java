@@ -100,8 +100,10 @@ public final class CpuBackend implements Backend {
     }
 
     /// A linear whose inputs are rounded to integers.
-    void multiplyRounded(PackedWeight weight, ActivationScheme activations, CpuMatrix x, CpuMatrix y) {
-        if (!manyRows.multiply(weight, activations, x, y)) {
+    ///
+    /// @param again see [CpuLinear#multiply]
+    void multiplyRounded(PackedWeight weight, ActivationScheme activations, CpuMatrix x, CpuMatrix y, boolean again) {
+        if (!manyRows.multiply(weight, activations, x, y, again)) {
             integerProduct.multiply(weight, activations, x, y);
         }
     }
@@ -141,8 +143,9 @@ public final class CpuBackend implements Backend {
 
     @Override
     public String arithmetic() {
-        return "cpu (" + kernels.name() + (digitKernels == null ? "" : " and digits") + (tiles == null ? "" : " and tiles") + ", "
-                + System.getProperty("os.arch") + manyRows.arithmetic() + ")";
+        return "cpu (" + kernels.name() + (digitKernels == null ? "" : " and digits")
+                + (tiles == null ? "" : " and tiles") + ", " + System.getProperty("os.arch") + manyRows.arithmetic()
+                + ")";
     }
 
     @Override
@@ -172,7 +175,9 @@ public final class CpuBackend implements Backend {
             together &= !linear.roundsInputs();
         }
         if (!together) {
-            Backend.super.multiplyAll(linears, x, results);
+            for (int i = 0; i < linears.length; i++) {
+                CpuLinear.of(linears[i]).multiply(in, CpuMatrix.of(results[i]), i > 0);
+            }
             return;
         }
         for (int i = 0; i < linears.length; i++) {
@@ -293,8 +298,7 @@ public final class CpuBackend implements Backend {
     public void addTransposedProduct(Matrix a, Matrix b, Matrix sum) {
         require(a.rows() == b.rows(), "addTransposedProduct", a, b);
         require(sum.rows() == a.columns() && sum.columns() == b.columns(), "addTransposedProduct", a, sum);
-        gram.addProduct(
-                CpuMatrix.of(a), CpuMatrix.of(b), CpuMatrix.of(sum), manyRows.roundsToBFloat16(a.rows()));
+        gram.addProduct(CpuMatrix.of(a), CpuMatrix.of(b), CpuMatrix.of(sum), manyRows.roundsToBFloat16(a.rows()));
     }
 
     @Override
@@ -318,8 +322,10 @@ public final class CpuBackend implements Backend {
     }
 
     /// A linear over many rows.
-    void multiplyMany(PackedWeight weight, RestoredPanels restored, CpuMatrix x, CpuMatrix y) {
-        if (manyRows.multiply(weight, x, y)) {
+    ///
+    /// @param again see [CpuLinear#multiply]
+    void multiplyMany(PackedWeight weight, RestoredPanels restored, CpuMatrix x, CpuMatrix y, boolean again) {
+        if (manyRows.multiply(weight, x, y, again)) {
             return;
         }
         long left = x.address();
@@ -361,7 +367,7 @@ public final class CpuBackend implements Backend {
 
     @Override
     public void forRanges(int count, RangeTask task) {
-        pool.split(count, (worker, from, to) -> task.run(from, to));
+        pool.splitShrinking(count, 1, (worker, from, to) -> task.run(from, to));
     }
 
     @Override

@@ -43,15 +43,18 @@ final class CpuLinear implements Linear {
 
     @Override
     public void multiply(Matrix x, Matrix y) {
-        CpuMatrix in = CpuMatrix.of(x);
-        CpuMatrix out = CpuMatrix.of(y);
-        require(in, out);
+        multiply(CpuMatrix.of(x), CpuMatrix.of(y), false);
+    }
+
+    /// @param again whether the last product of the backend was one by the same `x`, which has not changed since
+    void multiply(CpuMatrix x, CpuMatrix y, boolean again) {
+        require(x, y);
         if (roundsInputs()) {
-            backend.multiplyRounded(weight, activations, in, out);
-        } else if (in.rows() <= SMALL_ROWS) {
-            backend.smallProduct().multiply(weight, in, out);
+            backend.multiplyRounded(weight, activations, x, y, again);
+        } else if (x.rows() <= SMALL_ROWS) {
+            backend.smallProduct().multiply(weight, x, y);
         } else {
-            backend.multiplyMany(weight, panels, in, out);
+            backend.multiplyMany(weight, panels, x, y, again);
         }
     }
 

@@ -1,7 +1,8 @@
 package dev.halftone.runtime.cpu;
 
 /// `c += aᵀ·b`. A slab of rows of either side is brought into strips and multiplied tile by tile. For `xᵀ·x` one slab
-/// serves as both sides; tiles on and above the diagonal are computed, the rest is their mirror image. Where linears over
+/// serves as both sides; tiles on and above the diagonal are computed, the rest is their mirror image. Where linears
+/// over
 /// as many rows are computed in bfloat16, [TileGram] takes this over, if there is one.
 final class Gram implements AutoCloseable {
     /// The strips of a tile over so many rows stay in the first cache.

@@ -84,8 +84,9 @@ final class ManyRows implements AutoCloseable {
 
     /// `y = x·Wᵀ + bias`, if oneDNN is to do it.
     ///
+    /// @param again see [CpuLinear#multiply]
     /// @return whether it was done
-    boolean multiply(PackedWeight weight, CpuMatrix x, CpuMatrix y) {
+    boolean multiply(PackedWeight weight, CpuMatrix x, CpuMatrix y, boolean again) {
         if (x.rows() < threshold()) {
             return false;
         }
@@ -93,7 +94,7 @@ final class ManyRows implements AutoCloseable {
         if (numbers == null) {
             return false;
         }
-        panelProduct.multiply(weight.form == WeightForm.FLOAT32 ? Numbers.FLOAT32 : numbers, weight, x, y);
+        panelProduct.multiply(weight.form == WeightForm.FLOAT32 ? Numbers.FLOAT32 : numbers, weight, x, y, again);
         return true;
     }
 
@@ -101,8 +102,9 @@ final class ManyRows implements AutoCloseable {
     /// [IntegerProduct] to the bit, and the units for bytes are several times as fast as any float, so nothing is
     /// measured for it.
     ///
+    /// @param again see [CpuLinear#multiply]
     /// @return whether it was done
-    boolean multiply(PackedWeight weight, ActivationScheme activations, CpuMatrix x, CpuMatrix y) {
+    boolean multiply(PackedWeight weight, ActivationScheme activations, CpuMatrix x, CpuMatrix y, boolean again) {
         if (x.rows() < threshold()) {
             return false;
         }
@@ -110,7 +112,7 @@ final class ManyRows implements AutoCloseable {
         if (panelProduct == null || !panelProduct.takesIntegers(weight)) {
             return false;
         }
-        panelProduct.multiply(activations, weight, x, y);
+        panelProduct.multiply(activations, weight, x, y, again);
         multipliedIntegers = true;
         return true;
     }
@@ -128,7 +130,8 @@ final class ManyRows implements AutoCloseable {
         return mode == ProductMode.AUTO && !decided ? WORTH_MEASURING : leastRows;
     }
 
-    /// Settles what [ProductMode#AUTO], [ProductMode#STEADY] or [ProductMode#QUICK] means here; the first measures for some tenths of a
+    /// Settles what [ProductMode#AUTO], [ProductMode#STEADY] or [ProductMode#QUICK] means here; the first measures for
+    /// some tenths of a
     /// second the first time.
     void decide() {
         if (decided) {
@@ -159,7 +162,9 @@ final class ManyRows implements AutoCloseable {
     /// What the numbers depend on besides the vector kernels: empty without oneDNN, which divides sums among threads.
     String arithmetic() {
         decide();
-        return numbers == null ? "" : ", " + panelProduct.name(numbers) + " " + numbers + ", " + pool.threads() + " threads";
+        return numbers == null
+                ? ""
+                : ", " + panelProduct.name(numbers) + " " + numbers + ", " + pool.threads() + " threads";
     }
 
     /// Who multiplies, and why where it was not asked for, in one line.

@@ -105,23 +105,33 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
     }
 
     /// `y = x·Wᵀ + bias` with every row of `x` rounded to integers as `scheme` says.
-    void multiply(ActivationScheme scheme, PackedWeight newWeight, CpuMatrix newX, CpuMatrix newY) {
+    ///
+    /// @param again see [CpuLinear#multiply]
+    void multiply(ActivationScheme scheme, PackedWeight newWeight, CpuMatrix newX, CpuMatrix newY, boolean again) {
+        boolean rounded = again && numbers == Numbers.UNSIGNED8 && scheme.equals(activations);
         activations = scheme;
-        product(Numbers.UNSIGNED8, newWeight, newX, newY);
+        product(Numbers.UNSIGNED8, newWeight, newX, newY, rounded);
     }
 
     /// `y = x·Wᵀ + bias`, both sides rounded to `newNumbers` before, which are floats.
-    void multiply(Numbers newNumbers, PackedWeight newWeight, CpuMatrix newX, CpuMatrix newY) {
+    ///
+    /// @param again see [CpuLinear#multiply]
+    void multiply(Numbers newNumbers, PackedWeight newWeight, CpuMatrix newX, CpuMatrix newY, boolean again) {
         if (newNumbers == Numbers.BFLOAT16 && tileProduct != null) {
-            tileProduct.multiply(newWeight, newX, newY);
+            boolean placed = again && numbers == newNumbers && weight.sharesPreparation(newWeight);
+            numbers = newNumbers;
+            weight = newWeight;
+            tileProduct.multiply(newWeight, newX, newY, placed);
             return;
         }
         activations = ActivationScheme.NONE;
-        product(newNumbers, newWeight, newX, newY);
+        product(newNumbers, newWeight, newX, newY, again && numbers == newNumbers);
     }
 
-    private void product(Numbers newNumbers, PackedWeight newWeight, CpuMatrix newX, CpuMatrix newY) {
+    /// @param again whether the activations of the last product serve, if they were prepared for a weight like this
+    private void product(Numbers newNumbers, PackedWeight newWeight, CpuMatrix newX, CpuMatrix newY, boolean again) {
         oneDnn.trim();
+        boolean prepared = again && weight.sharesPreparation(newWeight);
         numbers = newNumbers;
         weight = newWeight;
         x = newX;
@@ -132,7 +142,7 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
         panel = (wide ? 2 : 1) * OneDnn.BLOCK;
         reserve();
         describe();
-        if (!direct) {
+        if (!direct && !prepared) {
             preparing = true;
             pool.splitFreely(Math.ceilDiv(x.rows(), LEAST_ROWS), 1, this);
         }

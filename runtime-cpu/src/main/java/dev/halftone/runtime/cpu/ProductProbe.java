@@ -140,7 +140,7 @@ final class ProductProbe {
         }
 
         void oneDnn(Numbers numbers, int rows) {
-            panelProduct.multiply(numbers, weight, x.view(0, rows, 0, INPUTS), y.view(0, rows, 0, OUTPUTS));
+            panelProduct.multiply(numbers, weight, x.view(0, rows, 0, INPUTS), y.view(0, rows, 0, OUTPUTS), false);
         }
 
         /// The ways take turns, so that what else the machine does meets them alike.

@@ -4,7 +4,8 @@ import dev.halftone.core.compute.AttentionShape;
 import dev.halftone.core.compute.Batch;
 import java.util.Arrays;
 
-/// Causal attention of many tokens with queries, keys, values and the softmax's weights rounded to bfloat16, on the tiles
+/// Causal attention of many tokens with queries, keys, values and the softmax's weights rounded to bfloat16, on the
+/// tiles
 /// of AMX. Keys and values of a sequence are brought into order once for all its queries; scores and sums are float32.
 final class TileAttention implements AutoCloseable {
     /// Tokens of one head that are a task.

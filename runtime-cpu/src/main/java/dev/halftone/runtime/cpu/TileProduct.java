@@ -3,14 +3,17 @@ package dev.halftone.runtime.cpu;
 import dev.halftone.runtime.cpu.OneDnn.Numbers;
 
 /// A linear over many rows in bfloat16 on the tiles of AMX, as [PanelProduct] does it by oneDNN: the workers bring the
-/// activations into order, then each restores one panel of outputs at a time and multiplies all rows by it. For very many
-/// rows, where the weight is no larger than a share of the last cache, it is restored as a whole first and pieces of both
+/// activations into order, then each restores one panel of outputs at a time and multiplies all rows by it. For very
+/// many
+/// rows, where the weight is no larger than a share of the last cache, it is restored as a whole first and pieces of
+/// both
 /// sides are shared out.
 final class TileProduct implements AutoCloseable {
     private static final int ROWS = BFloat16Tiles.ROWS;
     private static final int BLOCK = BFloat16Tiles.COLUMNS;
 
-    /// Of each worker, if there are outputs enough: with fewer, the activations stream through the cache less often; more
+    /// Of each worker, if there are outputs enough: with fewer, the activations stream through the cache less often;
+    /// more
     /// are shared out more evenly.
     private static final int PANELS = 2;
 
@@ -60,7 +63,9 @@ final class TileProduct implements AutoCloseable {
     }
 
     /// `y = x·Wᵀ + bias`, both sides rounded to bfloat16 before.
-    void multiply(PackedWeight newWeight, CpuMatrix newX, CpuMatrix newY) {
+    ///
+    /// @param placed whether the last product was one by the same activations, arranged alike
+    void multiply(PackedWeight newWeight, CpuMatrix newX, CpuMatrix newY, boolean placed) {
         weight = newWeight;
         x = newX;
         y = newY;
@@ -75,7 +80,9 @@ final class TileProduct implements AutoCloseable {
             biased = Memory.getFloat(weight.bias(0) + (long) i * Float.BYTES) != 0;
         }
         reserve(inPieces ? blocks * blockBytes() : 0);
-        pool.splitFreely(Math.ceilDiv(x.rows(), ROWS), 1, prepare);
+        if (!placed) {
+            pool.splitFreely(Math.ceilDiv(x.rows(), ROWS), 1, prepare);
+        }
         if (inPieces) {
             pool.splitFreely(blocks, 1, restore);
             pool.splitFreely(Math.ceilDiv(x.rows(), PIECE_ROWS) * panels(), 1, multiplyPieces);
@@ -204,16 +211,7 @@ final class TileProduct implements AutoCloseable {
                 Memory.copyFloats(weight.bias(0) + (long) column * Float.BYTES, result + i * resultRow, width);
             }
             int blocks = Math.ceilDiv(width, BLOCK);
-            tiles.multiply(
-                    left(row),
-                    panels,
-                    blockBytes(),
-                    steps,
-                    blocks,
-                    result,
-                    resultRow,
-                    biased,
-                    arguments);
+            tiles.multiply(left(row), panels, blockBytes(), steps, blocks, result, resultRow, biased, arguments);
             for (int i = 0; !fits && i < count; i++) {
                 Memory.copyFloats(edge + i * edgeRow(), y.at(row + i, column), width);
             }

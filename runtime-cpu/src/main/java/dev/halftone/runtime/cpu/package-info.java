@@ -15,6 +15,10 @@
 ///   by oneDNN ([dev.halftone.runtime.cpu.PanelProduct]), in float32 or rounded to bfloat16. Its library comes in a jar
 ///   and is called through `java.lang.foreign`; it computes on our pool's threads, each call on the calling thread
 ///   alone.
+/// - **Many rows on tiles.** Where bfloat16 was chosen and the processor has AMX, linears
+///   ([dev.halftone.runtime.cpu.TileProduct]), attention ([dev.halftone.runtime.cpu.TileAttention]) and moments
+///   ([dev.halftone.runtime.cpu.TileGram]) share one product of 32 rows in machine code
+///   ([dev.halftone.runtime.cpu.BFloat16Tiles]).
 /// - **Threads.** Work is split so that every element is computed by the same operations in the same order: results do
 ///   not depend on the number of threads.
 /// - **Kernels** come in the width of the process ([dev.halftone.runtime.cpu.VectorWidth]) or as plain loops. They must

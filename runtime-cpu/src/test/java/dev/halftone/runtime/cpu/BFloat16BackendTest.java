@@ -24,9 +24,7 @@ class BFloat16BackendTest extends BackendContract {
     }
 
     private static boolean usesTiles(int rows) {
-        return rows > CpuLinear.SMALL_ROWS
-                && DigitKernels.suits(VectorWidth.kernels())
-                && BFloat16Tiles.load() != null;
+        return rows > CpuLinear.SMALL_ROWS && DigitKernels.suits(VectorWidth.kernels()) && BFloat16Tiles.load() != null;
     }
 
     @Override

@@ -123,8 +123,7 @@ class BFloat16TilesTest {
                 tiles.transpose(words, steps, to, arguments.address());
             }
             for (long at = 0; at < (long) steps * BFloat16Tiles.LEFT_STEP; at += 4) {
-                assertEquals(
-                        Memory.getInt(expected.address() + at), Memory.getInt(found.address() + at), "byte " + at);
+                assertEquals(Memory.getInt(expected.address() + at), Memory.getInt(found.address() + at), "byte " + at);
             }
         }
     }

@@ -25,9 +25,18 @@ import org.junit.jupiter.params.provider.EnumSource;
 class ManyRowsTest {
     private static ManyRows refused(ProductMode mode, WorkerPool pool, Scratch scratch) {
         Kernels kernels = VectorWidth.kernels();
-        return new ManyRows(mode, kernels, new PanelRestorer(kernels, null), null, pool, scratch, new Gemm(kernels, pool, scratch), 9, workers -> {
-            throw new OneDnnUnavailable("no such machine");
-        });
+        return new ManyRows(
+                mode,
+                kernels,
+                new PanelRestorer(kernels, null),
+                null,
+                pool,
+                scratch,
+                new Gemm(kernels, pool, scratch),
+                9,
+                workers -> {
+                    throw new OneDnnUnavailable("no such machine");
+                });
     }
 
     @ParameterizedTest

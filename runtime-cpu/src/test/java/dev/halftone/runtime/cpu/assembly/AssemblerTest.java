@@ -228,7 +228,9 @@ class AssemblerTest {
         // vshufi32x4 zmm1, zmm21, zmm29, 0xdd
         assertBytes("6293554043cddd", a -> a.vector(Instruction.VSHUFI32X4, Width.BITS_512, 1, 21, 29, 0xDD));
         // vcvtne2ps2bf16 zmm3, zmm2, [rsi+64]
-        assertBytes("62f26f48725e01", a -> a.vector(Instruction.VCVTNE2PS2BF16, Width.BITS_512, 3, 2, at(Register.RSI, 64)));
+        assertBytes(
+                "62f26f48725e01",
+                a -> a.vector(Instruction.VCVTNE2PS2BF16, Width.BITS_512, 3, 2, at(Register.RSI, 64)));
         // tdpbf16ps tmm2, tmm5, tmm6
         assertBytes("c4e24a5cd5", a -> a.multiplyBFloat16Tiles(2, 5, 6));
         // tileloadd tmm5, [rsi+r8*1+1024]
