@@ -51,7 +51,7 @@ final class Tolerances {
     }
 
     /// What rounding queries, keys, weights and values to bfloat16 adds to [#attention]: an error of the score is a
-    /// relative error of its weight, which counts in sum and total, and weight and value are off by half of a bit each.
+    /// relative error of its weight, which counts in sum and total; weight and value are off by half of a bit each.
     ///
     /// @param norm root of the sum of the squares of a score's terms, as to be expected; twice that is allowed
     static double bFloat16Attention(double norm, double largest) {
