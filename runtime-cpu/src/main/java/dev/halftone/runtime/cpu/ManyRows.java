@@ -127,10 +127,10 @@ final class ManyRows implements AutoCloseable {
     }
 
     private int threshold() {
-        return mode == ProductMode.AUTO && !decided ? WORTH_MEASURING : leastRows;
+        return mode == ProductMode.AUTO && tiles == null && !decided ? WORTH_MEASURING : leastRows;
     }
 
-    /// Settles what [ProductMode#AUTO], [ProductMode#STEADY] or [ProductMode#QUICK] means here; the first measures for
+    /// Settles what [ProductMode#AUTO], [ProductMode#STEADY] or [ProductMode#QUICK] means here; the first measures, where there are no tiles, for
     /// some tenths of a
     /// second the first time.
     void decide() {
@@ -145,8 +145,10 @@ final class ManyRows implements AutoCloseable {
             reason = "oneDNN refused: " + problem.getMessage();
             return;
         }
-        if (mode != ProductMode.AUTO) {
-            take(oneDnn, mode == ProductMode.QUICK && tiles != null ? Numbers.BFLOAT16 : Numbers.FLOAT32);
+        boolean onTiles = tiles != null && mode != ProductMode.STEADY;
+        if (onTiles || mode != ProductMode.AUTO) {
+            // Tiles win by so much that measuring, while the compiler is at work, could only mislead.
+            take(oneDnn, onTiles ? Numbers.BFLOAT16 : Numbers.FLOAT32);
             if (!panelProduct.takes(numbers)) {
                 numbers = null;
                 reason = "oneDNN has no suitable kernel on this processor";

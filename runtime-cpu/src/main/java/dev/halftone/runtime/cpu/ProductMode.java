@@ -21,7 +21,8 @@ public enum ProductMode {
     STEADY,
     /// As [#ONEDNN_BF16] where the processor has tiles for it, else as [#STEADY]. Nothing is measured either.
     QUICK,
-    /// The fastest by a clear factor, measured when first needed.
+    /// As [#ONEDNN_BF16] where the processor has tiles for it, else the fastest by a clear factor, measured when first
+    /// needed.
     AUTO;
 
     /// The name of this choice among the settings of [CpuBackendProvider].

@@ -17,6 +17,7 @@ import dev.halftone.core.weight.Weight;
 import dev.halftone.runtime.cpu.OneDnn.Numbers;
 import java.util.Arrays;
 import java.util.List;
+import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -57,7 +58,7 @@ class ManyRowsTest {
     @ParameterizedTest
     @EnumSource(
             value = ProductMode.class,
-            names = {"AUTO", "STEADY"})
+            names = {"AUTO", "STEADY", "QUICK"})
     void takesVectorsWhereOneDnnCannotBeHadAndSaysWhy(ProductMode mode) {
         TestBackends.requireWidth();
         try (WorkerPool pool = new WorkerPool(1);
@@ -89,9 +90,26 @@ class ManyRowsTest {
         }
     }
 
+    /// Tiles are taken unmeasured, but not by who asks for the same numbers everywhere.
     @Test
-    void measuresBeforeItChooses() {
-        try (CpuBackend backend = TestBackends.open(2, ProductMode.AUTO)) {
+    void takesTilesWhereTheProcessorHasThem() {
+        TestBackends.requireMachineCode();
+        Assumptions.assumeTrue(BFloat16Tiles.load() != null, "no tiles for bfloat16 here");
+        for (ProductMode mode : new ProductMode[] {ProductMode.AUTO, ProductMode.QUICK, ProductMode.STEADY}) {
+            try (CpuBackend backend = TestBackends.open(2, mode)) {
+                backend.decideProducts();
+                assertEquals(
+                        mode != ProductMode.STEADY, backend.products().equals("AMX, bfloat16"), backend.products());
+            }
+        }
+    }
+
+    @Test
+    void measuresBeforeItChoosesWhereThereAreNone() {
+        TestBackends.requireWidth();
+        TestBackends.requireOneDnn();
+        int leastRows = CpuLinear.SMALL_ROWS + 1;
+        try (CpuBackend backend = new CpuBackend(VectorWidth.kernels(), null, 2, ProductMode.AUTO, leastRows)) {
             assertTrue(backend.products().contains("nothing to choose"), backend.products());
             backend.decideProducts();
             assertTrue(
