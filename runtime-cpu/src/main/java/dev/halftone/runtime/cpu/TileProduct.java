@@ -24,6 +24,10 @@ final class TileProduct implements AutoCloseable {
 
     private static final long MOST_WHOLE_BYTES = 16 << 20;
 
+    /// Of a panel, if there are outputs enough; one that is too large goes through the cache a chunk of inputs at a
+    /// time.
+    private static final int LEAST_BLOCKS = 4;
+
     /// Half of a second-level cache.
     private static final long MOST_PANEL_BYTES = 1 << 20;
 
@@ -42,6 +46,7 @@ final class TileProduct implements AutoCloseable {
     private CpuMatrix y;
     private int steps;
     private int panel; // outputs
+    private int chunk; // steps of it that stay in the second-level cache
     private boolean biased;
     private final WorkerPool.Task prepare = this::prepare;
     private final WorkerPool.Task restore = this::restore;
@@ -74,7 +79,9 @@ final class TileProduct implements AutoCloseable {
         boolean inPieces = x.rows() >= 2 * PIECE_ROWS && blocks * blockBytes() <= MOST_WHOLE_BYTES;
         int fair = inPieces ? PIECE_BLOCKS : blocks / (PANELS * pool.threads());
         int fitting = (int) (MOST_PANEL_BYTES / blockBytes());
-        panel = Math.max(Math.min(fair, fitting), 1) * BLOCK;
+        int panelBlocks = Math.max(Math.min(fair, Math.max(fitting, LEAST_BLOCKS)), 1);
+        panel = panelBlocks * BLOCK;
+        chunk = (int) (MOST_PANEL_BYTES / panelBlocks / BFloat16Tiles.RIGHT_STEP);
         biased = false;
         for (int i = 0; i < weight.outputs && !biased; i++) {
             biased = Memory.getFloat(weight.bias(0) + (long) i * Float.BYTES) != 0;
@@ -202,20 +209,41 @@ final class TileProduct implements AutoCloseable {
     private void multiply(int worker, int from, int to, long panels, int column, int width) {
         long arguments = scratch.of(worker);
         long edge = arguments + BFloat16Tiles.ARGUMENT_BYTES;
-        for (int row = from; row < to; row += ROWS) {
-            int count = Math.min(ROWS, to - row);
-            boolean fits = count == ROWS && width % BLOCK == 0;
-            long result = fits ? y.at(row, column) : edge;
-            long resultRow = fits ? y.rowBytes() : edgeRow();
-            for (int i = 0; biased && i < count; i++) {
-                Memory.copyFloats(weight.bias(0) + (long) column * Float.BYTES, result + i * resultRow, width);
+        int blocks = Math.ceilDiv(width, BLOCK);
+        int whole = width % BLOCK == 0 ? (to - from) / ROWS * ROWS : 0;
+        for (int row = from; biased && row < from + whole; row++) {
+            startFromBias(y.at(row, column), column, width);
+        }
+        for (int step = 0; step < steps; step += chunk) {
+            int count = Math.min(chunk, steps - step);
+            long right = panels + (long) step * BFloat16Tiles.RIGHT_STEP;
+            for (int row = from; row < from + whole; row += ROWS) {
+                tiles.multiply(
+                        left(row) + (long) step * BFloat16Tiles.LEFT_STEP,
+                        right,
+                        blockBytes(),
+                        count,
+                        blocks,
+                        y.at(row, column),
+                        y.rowBytes(),
+                        biased || step > 0,
+                        arguments);
             }
-            int blocks = Math.ceilDiv(width, BLOCK);
-            tiles.multiply(left(row), panels, blockBytes(), steps, blocks, result, resultRow, biased, arguments);
-            for (int i = 0; !fits && i < count; i++) {
+        }
+        for (int row = from + whole; row < to; row += ROWS) {
+            int count = Math.min(ROWS, to - row);
+            for (int i = 0; biased && i < count; i++) {
+                startFromBias(edge + i * edgeRow(), column, width);
+            }
+            tiles.multiply(left(row), panels, blockBytes(), steps, blocks, edge, edgeRow(), biased, arguments);
+            for (int i = 0; i < count; i++) {
                 Memory.copyFloats(edge + i * edgeRow(), y.at(row + i, column), width);
             }
         }
+    }
+
+    private void startFromBias(long row, int column, int width) {
+        Memory.copyFloats(weight.bias(0) + (long) column * Float.BYTES, row, width);
     }
 
     @Override

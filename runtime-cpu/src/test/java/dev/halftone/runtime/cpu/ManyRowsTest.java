@@ -104,6 +104,34 @@ class ManyRowsTest {
         }
     }
 
+    /// Numbers that bfloat16 holds exactly, so that only the order of the sums is another; more inputs than go through
+    /// the cache at a time, more rows than are shared out in pieces, and rows and outputs that are no whole blocks.
+    @ParameterizedTest
+    @CsvSource({"70, 200, 4640", "64, 320, 2560", "530, 300, 2336"})
+    void sumsInputsInChunksAndRowsInPieces(int rows, int outputs, int inputs) {
+        Weight weight = Samples.dense(DType.BF16, outputs, inputs);
+        float[] bias = new float[outputs];
+        Arrays.fill(bias, 3);
+        try (CpuBackend vectors = TestBackends.open(2);
+                CpuBackend rounding = TestBackends.open(2, ProductMode.ONEDNN_BF16);
+                Linear expected = vectors.bind(weight, bias);
+                Linear found = rounding.bind(weight, bias);
+                Matrix x = vectors.allocate(rows, inputs);
+                Matrix y = vectors.allocate(rows, outputs);
+                Matrix x2 = rounding.allocate(rows, inputs);
+                Matrix y2 = rounding.allocate(rows, outputs)) {
+            float[] values = new float[rows * inputs];
+            for (int i = 0; i < values.length; i++) {
+                values[i] = (i * 7 % 31 - 15) / 16f;
+            }
+            vectors.copyIn(values, 0, x);
+            rounding.copyIn(values, 0, x2);
+            expected.multiply(x, y);
+            found.multiply(x2, y2);
+            Samples.requireClose(Samples.values(vectors, y), Samples.values(rounding, y2));
+        }
+    }
+
     @Test
     void measuresBeforeItChoosesWhereThereAreNone() {
         TestBackends.requireWidth();
