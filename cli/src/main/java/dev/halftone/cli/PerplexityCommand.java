@@ -58,7 +58,7 @@ final class PerplexityCommand implements Command {
             paramLabel = "NAME",
             description = "What multiplies: vector, onednn, onednn-bf16 (rounds inputs), steady (onednn where it can be"
                     + " had, else vector), quick (onednn-bf16 where the processor has AMX, else steady) or auto"
-                    + " (measured). Default: steady.")
+                    + " (likewise, else measured). Default: steady.")
     String matmul;
 
     @Override

@@ -189,7 +189,7 @@ final class QuantizeCommand implements Command {
             paramLabel = "NAME",
             description = "What multiplies: vector, onednn, onednn-bf16 (rounds inputs), steady (onednn where it can be"
                     + " had, else vector), quick (onednn-bf16 where the processor has AMX, else steady) or auto"
-                    + " (measured). Default: quick.")
+                    + " (likewise, else measured). Default: quick.")
     String matmul;
 
     @Option(names = "--dry-run", description = "Print the plan, with memory, disk and time, and stop.")

@@ -51,9 +51,8 @@ final class RoundingColumn {
         return scales[row] * code;
     }
 
-    // All arrays are indexed alike: with an offset, which might make one overlap another that is the same array, loops
-    // take
-    // two to four times as long.
+    // All arrays are indexed alike: with an offset, by which one might overlap another that is the same array, loops
+    // take two to four times as long.
 
     /// `y += factor·x`.
     static void addMultiple(float factor, float[] x, float[] y) {

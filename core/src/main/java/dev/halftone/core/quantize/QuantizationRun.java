@@ -77,7 +77,8 @@ public final class QuantizationRun {
     ///
     /// @throws HalftoneException     if model, recipe, calibration, disk or numbers do not allow it; what can be
     ///                               known beforehand is checked before any work
-    /// @throws CancellationException after [#cancel]; nothing is published, and finished blocks are kept
+    /// @throws CancellationException after [#cancel]; nothing is published, and finished blocks are kept as far as that
+    ///                               was worth its time
     public QuantizationReport run(QuantizationListener listener) throws IOException {
         long begin = System.nanoTime();
         try (Checkpoint checkpoint = Checkpoint.open(source)) {

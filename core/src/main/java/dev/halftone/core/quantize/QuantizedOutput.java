@@ -143,8 +143,8 @@ final class QuantizedOutput implements AutoCloseable {
         List<TensorSpec> specs = new ArrayList<>();
         borders.forEach((name, samples) -> specs.addAll(samples.specs(name)));
         long begin = System.nanoTime();
-        boolean cheap = specs.stream().mapToLong(TensorSpec::bytes).sum() <= CHEAP_TO_KEEP;
-        if (!kept || !cheap && begin - keptAt < WORTH_KEEPING * keeping) {
+        long bytes = specs.stream().mapToLong(TensorSpec::bytes).sum();
+        if (!kept || !isWorthKeeping(bytes, begin - keptAt, keeping)) {
             return Optional.empty();
         }
         ObjectNode state = JSON.createObjectNode();
@@ -163,6 +163,13 @@ final class QuantizedOutput implements AutoCloseable {
         keptAt = System.nanoTime();
         keeping = keptAt - begin;
         return writer.progress();
+    }
+
+    /// @param bytes that would be written
+    /// @param since nanoseconds since the last time, or anything before the first
+    /// @param took  nanoseconds that the last time took; 0 before the first
+    static boolean isWorthKeeping(long bytes, long since, long took) {
+        return bytes <= CHEAP_TO_KEEP || since >= WORTH_KEEPING * took;
     }
 
     private static void write(Map<String, byte[]> hashes, ObjectNode tree) {

@@ -10,8 +10,7 @@ import java.util.Arrays;
 /// tasks than heads; what they sum up is put together at the end, each relative to its own largest score
 /// ([online softmax](https://arxiv.org/abs/1805.02867)). Scores of a block, `[queries][keys]`, live in the worker's
 /// scratch; there is never a matrix of all queries by all keys. Where linears over as many rows are computed in
-/// bfloat16,
-/// [TileAttention] takes the sequences with enough tokens, if there is one.
+/// bfloat16, [TileAttention] takes the sequences with enough tokens, if there is one.
 final class Attention implements AutoCloseable {
     private static final int QUERIES = TileAttention.QUERIES;
 

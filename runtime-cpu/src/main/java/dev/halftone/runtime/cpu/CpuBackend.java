@@ -23,7 +23,6 @@ import java.util.Optional;
 public final class CpuBackend implements Backend {
     private final Kernels kernels;
     private final DigitKernels digitKernels; // null for none
-    private final BFloat16Tiles tiles; // null for none
     private final WorkerPool pool;
     private final Scratch scratch;
     private final RowVerbs rowVerbs;
@@ -73,7 +72,7 @@ public final class CpuBackend implements Backend {
         integerProduct = new IntegerProduct(kernels, pool, scratch);
         gemm = new Gemm(kernels, pool, scratch);
         upperFactor = new UpperFactor(gemm, pool, kernels);
-        tiles = digitKernels == null ? null : BFloat16Tiles.load();
+        BFloat16Tiles tiles = digitKernels == null ? null : BFloat16Tiles.load();
         gram = new Gram(kernels, tiles, pool, scratch);
         attention = new Attention(kernels, tiles, pool, scratch);
         panels = new MatrixPanels(kernels);
@@ -144,7 +143,7 @@ public final class CpuBackend implements Backend {
     @Override
     public String arithmetic() {
         return "cpu (" + kernels.name() + (digitKernels == null ? "" : " and digits")
-                + (tiles == null ? "" : " and tiles") + ", " + System.getProperty("os.arch") + manyRows.arithmetic()
+                + ", " + System.getProperty("os.arch") + manyRows.arithmetic()
                 + ")";
     }
 

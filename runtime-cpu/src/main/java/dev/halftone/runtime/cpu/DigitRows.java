@@ -57,14 +57,14 @@ final class DigitRows implements PreparedRows, AutoCloseable {
         weight = weights[0];
         x = newX;
         blockRows = kernels.blockRows(weight, x.rows());
-        digits = grown(digits, DigitKernels.digitBytes(weight, x.rows()));
-        constants = grown(constants, DigitKernels.constantBytes(weight, x.rows()));
+        digits = Memory.grown(digits, DigitKernels.digitBytes(weight, x.rows()));
+        constants = Memory.grown(constants, DigitKernels.constantBytes(weight, x.rows()));
         for (int worker = 0; worker < arguments.length; worker++) {
-            scratch[worker] = grown(scratch[worker], DigitKernels.scratchBytes(weight));
+            scratch[worker] = Memory.grown(scratch[worker], DigitKernels.scratchBytes(weight));
             if (weight.columns != null) {
-                places[worker] = grown(places[worker], (long) weight.paddedInputs() * Float.BYTES);
-                row[worker] = grown(row[worker], weight.inputs);
-                arranged[worker] = grown(arranged[worker], weight.paddedInputs());
+                places[worker] = Memory.grown(places[worker], (long) weight.paddedInputs() * Float.BYTES);
+                row[worker] = Scratch.grown(row[worker], weight.inputs);
+                arranged[worker] = Scratch.grown(arranged[worker], weight.paddedInputs());
             }
         }
         if (x.rows() == 1) {
@@ -72,18 +72,6 @@ final class DigitRows implements PreparedRows, AutoCloseable {
         } else {
             pool.split(x.rows(), cutRows);
         }
-    }
-
-    private static Memory grown(Memory memory, long bytes) {
-        if (memory.bytes() >= bytes) {
-            return memory;
-        }
-        memory.close();
-        return Memory.ofBytes(bytes);
-    }
-
-    private static float[] grown(float[] array, int length) {
-        return array.length >= length ? array : new float[length];
     }
 
     private void cutRows(int worker, int from, int to) {

@@ -53,14 +53,14 @@ final class FloatRows implements PreparedRows {
         int rows = written(x.rows());
         int padded = weight.paddedInputs();
         for (int worker = 0; worker < row.length; worker++) {
-            row[worker] = grown(row[worker], weight.inputs);
+            row[worker] = Scratch.grown(row[worker], weight.inputs);
             if (blocks > 0) {
-                arranged[worker] = grown(arranged[worker], Kernels.ROWS * padded);
-                rowSums[worker] = grown(rowSums[worker], Kernels.ROWS * weight.groups);
+                arranged[worker] = Scratch.grown(arranged[worker], Kernels.ROWS * padded);
+                rowSums[worker] = Scratch.grown(rowSums[worker], Kernels.ROWS * weight.groups);
             }
         }
-        prepared = grown(prepared, rows * padded);
-        sums = grown(sums, rows * weight.groups);
+        prepared = Scratch.grown(prepared, rows * padded);
+        sums = Scratch.grown(sums, rows * weight.groups);
         if (blocks == 0) {
             prepareRow(0, row[0], prepared, 0, sums, 0);
         } else if (blocks == 1) {
@@ -103,10 +103,6 @@ final class FloatRows implements PreparedRows {
             to[place + 2] = from[2 * length + i];
             to[place + 3] = from[3 * length + i];
         }
-    }
-
-    private static float[] grown(float[] array, int length) {
-        return array.length >= length ? array : new float[length];
     }
 
     @Override

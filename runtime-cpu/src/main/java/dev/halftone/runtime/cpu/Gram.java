@@ -2,8 +2,7 @@ package dev.halftone.runtime.cpu;
 
 /// `c += aᵀ·b`. A slab of rows of either side is brought into strips and multiplied tile by tile. For `xᵀ·x` one slab
 /// serves as both sides; tiles on and above the diagonal are computed, the rest is their mirror image. Where linears
-/// over
-/// as many rows are computed in bfloat16, [TileGram] takes this over, if there is one.
+/// over as many rows are computed in bfloat16, [TileGram] takes this over, if there is one.
 final class Gram implements AutoCloseable {
     /// The strips of a tile over so many rows stay in the first cache.
     private static final int SLAB_ROWS = 128;

@@ -47,7 +47,7 @@ final class IntegerProduct {
         activations = newActivations;
         x = newX;
         y = newY;
-        scales = grown(scales, x.rows());
+        scales = Scratch.grown(scales, x.rows());
         if (x.rows() <= CpuLinear.SMALL_ROWS) {
             multiplyFew();
         } else {
@@ -55,13 +55,9 @@ final class IntegerProduct {
         }
     }
 
-    private static float[] grown(float[] array, int length) {
-        return array.length >= length ? array : new float[length];
-    }
-
     /// Rounds a row into the arrays of `worker`, where it lies in the order of the inputs.
     private float[] round(int worker, int row) {
-        float[] values = grown(rounded[worker], weight.inputs);
+        float[] values = Scratch.grown(rounded[worker], weight.inputs);
         rounded[worker] = values;
         Memory.copyFloats(x.row(row), values, 0, weight.inputs);
         scales[row] = activations.scaleOf(values, 0, weight.inputs);
@@ -76,7 +72,7 @@ final class IntegerProduct {
     private void multiplyFew() {
         int padded = weight.paddedInputs();
         int rows = paddedRows();
-        prepared = grown(prepared, rows * padded);
+        prepared = Scratch.grown(prepared, rows * padded);
         int step = rows == 1 ? 1 : Kernels.TILE_ROWS;
         for (int i = 0; i < x.rows(); i++) {
             Preparation.arrange(weight, round(0, i), prepared, i / step * step * padded + i % step, step);
@@ -134,7 +130,7 @@ final class IntegerProduct {
 
     private void roundRows(int worker, int from, int to) {
         int padded = weight.paddedInputs();
-        arranged[worker] = grown(arranged[worker], padded);
+        arranged[worker] = Scratch.grown(arranged[worker], padded);
         for (int i = from; i < to; i++) {
             Preparation.arrange(weight, round(worker, i), arranged[worker], 0, 1);
             Memory.copyFloats(arranged[worker], 0, codes + (long) i * padded * Float.BYTES, padded);

@@ -130,10 +130,8 @@ final class ManyRows implements AutoCloseable {
         return mode == ProductMode.AUTO && tiles == null && !decided ? WORTH_MEASURING : leastRows;
     }
 
-    /// Settles what [ProductMode#AUTO], [ProductMode#STEADY] or [ProductMode#QUICK] means here; the first measures,
-    /// where there are no tiles, for
-    /// some tenths of a
-    /// second the first time.
+    /// Settles what [ProductMode#AUTO], [ProductMode#STEADY] or [ProductMode#QUICK] means here. The first measures for
+    /// some tenths of a second where there are no tiles.
     void decide() {
         if (decided) {
             return;

@@ -48,6 +48,15 @@ final class Memory implements AutoCloseable {
         return new Memory(Math.multiplyExact(count, Float.BYTES));
     }
 
+    /// `memory` if it has room for `bytes`, else another in its place; what it held is lost then.
+    static Memory grown(Memory memory, long bytes) {
+        if (memory.bytes >= bytes) {
+            return memory;
+        }
+        memory.close();
+        return ofBytes(bytes);
+    }
+
     long address() {
         return address;
     }

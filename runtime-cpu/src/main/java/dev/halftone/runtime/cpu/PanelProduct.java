@@ -156,10 +156,10 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
 
     private void reserve() {
         for (int worker = 0; worker < right.length; worker++) {
-            right[worker] = grown(right[worker], panel / OneDnn.BLOCK * blockBytes());
+            right[worker] = Memory.grown(right[worker], panel / OneDnn.BLOCK * blockBytes());
         }
         if (!direct) {
-            left = grown(left, (long) x.rows() * depth * numbers.bytes);
+            left = Memory.grown(left, (long) x.rows() * depth * numbers.bytes);
         }
         scratch.require(Math.max(depth, restorer.scratchFloats()));
         if (numbers == Numbers.UNSIGNED8) {
@@ -167,14 +167,14 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
         }
         if (weight.columns != null || numbers == Numbers.UNSIGNED8) {
             for (int worker = 0; worker < rows.length; worker++) {
-                rows[worker] = grown(rows[worker], weight.inputs);
-                arranged[worker] = grown(arranged[worker], weight.paddedInputs());
+                rows[worker] = Scratch.grown(rows[worker], weight.inputs);
+                arranged[worker] = Scratch.grown(arranged[worker], weight.paddedInputs());
             }
         }
     }
 
     private void reserveForIntegers() {
-        scales = grown(scales, x.rows());
+        scales = Scratch.grown(scales, x.rows());
         for (int worker = 0; worker < bytes.length; worker++) {
             if (bytes[worker].length < depth) {
                 bytes[worker] = new byte[depth];
@@ -182,24 +182,12 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
         }
         if (middleLength < depth) {
             middleLength = depth;
-            middle = grown(middle, depth);
+            middle = Memory.grown(middle, depth);
             byte[] row = new byte[depth];
             Arrays.fill(row, (byte) 128);
             Memory.copyBytes(row, middle.address(), depth);
         }
         columnSums = oneDnn.multiplyUnsigned8(1, depth, OneDnn.BLOCK, depth, OneDnn.BLOCK);
-    }
-
-    private static Memory grown(Memory memory, long bytes) {
-        if (memory.bytes() >= bytes) {
-            return memory;
-        }
-        memory.close();
-        return Memory.ofBytes(bytes);
-    }
-
-    private static float[] grown(float[] array, int length) {
-        return array.length >= length ? array : new float[length];
     }
 
     /// Cuts the rows into pieces and has a product for each.

@@ -30,6 +30,11 @@ final class Scratch implements AutoCloseable {
         return own[worker].address();
     }
 
+    /// `array` if it is long enough, else another in its place; what it held is lost then.
+    static float[] grown(float[] array, int length) {
+        return array.length >= length ? array : new float[length];
+    }
+
     private static Memory grown(Memory memory, long floats) {
         if (memory.bytes() >= floats * Float.BYTES) {
             return memory;

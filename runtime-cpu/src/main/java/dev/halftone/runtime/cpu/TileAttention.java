@@ -77,10 +77,7 @@ final class TileAttention implements AutoCloseable {
                 mostBlocks = Math.max(mostBlocks, blocks(sequence));
             }
         }
-        if (panels.bytes() < bytes) {
-            panels.close();
-            panels = Memory.ofBytes(bytes);
-        }
+        panels = Memory.grown(panels, bytes);
         long wide = (long) Math.max(cache.keyRows(), BLOCK) * Memory.LINE;
         scratch.require((workBytes() + wide) / Float.BYTES);
         pool.splitFreely(batch.size() * shape.kvHeads() * mostBlocks, 1, place);

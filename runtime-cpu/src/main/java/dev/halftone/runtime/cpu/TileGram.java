@@ -1,7 +1,7 @@
 package dev.halftone.runtime.cpu;
 
 /// What [Gram] computes, with both sides rounded to bfloat16, on the tiles of AMX; the sums are float32. A moment of
-/// inputs is then exactly that of inputs which differ by 1/512 at most.
+/// inputs is then exactly that of inputs which differ by 1/256 at most.
 final class TileGram implements AutoCloseable {
     /// Both sides of so many rows of 2,048 columns fill a second-level cache.
     private static final int SLAB_ROWS = 512;
@@ -43,8 +43,8 @@ final class TileGram implements AutoCloseable {
         sum = newSum;
         symmetric = same;
         int most = Math.ceilDiv(Math.min(SLAB_ROWS, b.rows()), BFloat16Tiles.INPUTS);
-        left = grown(left, (long) sum.rows() / BLOCK * most * BFloat16Tiles.LEFT_STEP);
-        right = grown(right, (long) sum.columns() / BFloat16Tiles.COLUMNS * most * BFloat16Tiles.RIGHT_STEP);
+        left = Memory.grown(left, (long) sum.rows() / BLOCK * most * BFloat16Tiles.LEFT_STEP);
+        right = Memory.grown(right, (long) sum.columns() / BFloat16Tiles.COLUMNS * most * BFloat16Tiles.RIGHT_STEP);
         scratch.require((BFloat16Tiles.ARGUMENT_BYTES + (long) most * BFloat16Tiles.RIGHT_STEP) / Float.BYTES);
         for (first = 0; first < b.rows(); first += SLAB_ROWS) {
             count = Math.min(SLAB_ROWS, b.rows() - first);
@@ -53,14 +53,6 @@ final class TileGram implements AutoCloseable {
             pool.splitFreely(strips, 1, place);
             pool.splitFreely(sum.rows() / BLOCK, 1, multiply);
         }
-    }
-
-    private static Memory grown(Memory memory, long bytes) {
-        if (memory.bytes() >= bytes) {
-            return memory;
-        }
-        memory.close();
-        return Memory.ofBytes(bytes);
     }
 
     private long rightBlock() {

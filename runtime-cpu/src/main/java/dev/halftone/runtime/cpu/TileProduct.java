@@ -115,30 +115,18 @@ final class TileProduct implements AutoCloseable {
     }
 
     private void reserve(long wholeBytes) {
-        whole = grown(whole, wholeBytes);
+        whole = Memory.grown(whole, wholeBytes);
         for (int worker = 0; worker < right.length; worker++) {
-            right[worker] = grown(right[worker], panel / BLOCK * blockBytes());
+            right[worker] = Memory.grown(right[worker], panel / BLOCK * blockBytes());
             if (weight.columns != null) {
-                rows[worker] = grown(rows[worker], weight.inputs);
-                arranged[worker] = grown(arranged[worker], weight.paddedInputs());
+                rows[worker] = Scratch.grown(rows[worker], weight.inputs);
+                arranged[worker] = Scratch.grown(arranged[worker], weight.paddedInputs());
             }
         }
-        left = grown(left, Math.ceilDiv(x.rows(), ROWS) * (long) steps * BFloat16Tiles.LEFT_STEP);
+        left = Memory.grown(left, Math.ceilDiv(x.rows(), ROWS) * (long) steps * BFloat16Tiles.LEFT_STEP);
         long edge = ROWS * edgeRow() / Float.BYTES;
         scratch.require(BFloat16Tiles.ARGUMENT_BYTES / Float.BYTES
                 + Math.max(edge, Math.max(depth(), restorer.scratchFloats())));
-    }
-
-    private static Memory grown(Memory memory, long bytes) {
-        if (memory.bytes() >= bytes) {
-            return memory;
-        }
-        memory.close();
-        return Memory.ofBytes(bytes);
-    }
-
-    private static float[] grown(float[] array, int length) {
-        return array.length >= length ? array : new float[length];
     }
 
     private void prepare(int worker, int from, int to) {
