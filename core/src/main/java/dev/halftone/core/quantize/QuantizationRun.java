@@ -77,8 +77,7 @@ public final class QuantizationRun {
     ///
     /// @throws HalftoneException     if model, recipe, calibration, disk or numbers do not allow it; what can be
     ///                               known beforehand is checked before any work
-    /// @throws CancellationException after [#cancel]; nothing is published, and finished blocks are kept as far as that
-    ///                               was worth its time
+    /// @throws CancellationException after [#cancel]; nothing is published, and what was kept before remains
     public QuantizationReport run(QuantizationListener listener) throws IOException {
         long begin = System.nanoTime();
         try (Checkpoint checkpoint = Checkpoint.open(source)) {
