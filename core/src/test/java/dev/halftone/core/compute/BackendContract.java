@@ -484,6 +484,46 @@ public abstract class BackendContract {
         }
     }
 
+    /// Linears that round their inputs beside some that do not: what one of them prepared serves another, but never the
+    /// next call, whose inputs lie in the same place.
+    @ParameterizedTest
+    @ValueSource(ints = {1, 3, 8, 11, 20, 40})
+    void multipliesByLinearsThatRoundTheirInputsAndOthers(int rows) {
+        Random random = new Random(46);
+        int inputs = 96;
+        int outputs = 37;
+        Weight[] weights = {
+            quantized(random, QuantizationScheme.gptq(4, 32, true), outputs, inputs, null),
+            integers(random, 8, outputs, inputs).withActivations(ActivationScheme.PER_TOKEN),
+            integers(random, 8, outputs, inputs).withActivations(ActivationScheme.PER_TOKEN),
+            integers(random, 8, outputs, inputs).withActivations(ActivationScheme.perTensor(0.013f)),
+            dense(DType.BF16, outputs, inputs, random(random, outputs * inputs)),
+            integers(random, 8, outputs, inputs).withActivations(ActivationScheme.PER_TOKEN)
+        };
+        Linear[] linears = new Linear[weights.length];
+        Matrix[] results = new Matrix[weights.length];
+        for (int i = 0; i < weights.length; i++) {
+            linears[i] = backend.bind(weights[i], null);
+            results[i] = backend.allocate(rows, outputs);
+        }
+        try (Matrix in = backend.allocate(rows, inputs);
+                Matrix alone = backend.allocate(rows, outputs)) {
+            for (int call = 0; call < 3; call++) {
+                backend.copyIn(random(random, rows * inputs), 0, in);
+                backend.multiplyAll(linears, in, results);
+                for (int i = 0; i < weights.length; i++) {
+                    linears[i].multiply(in, alone);
+                    assertArrayEquals(
+                            values(backend, alone), values(backend, results[i]), "call " + call + ", linear " + i);
+                }
+            }
+        }
+        for (int i = 0; i < weights.length; i++) {
+            linears[i].close();
+            results[i].close();
+        }
+    }
+
     @Test
     void refusesLinearsThatDoNotFitBesideOneThatDoes() {
         Weight fitting = dense(DType.F32, 4, 6, new float[24]);

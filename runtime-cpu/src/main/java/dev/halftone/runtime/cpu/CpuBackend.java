@@ -69,7 +69,8 @@ public final class CpuBackend implements Backend {
         scratch = new Scratch(pool.threads());
         rowVerbs = new RowVerbs(kernels, pool, scratch);
         smallProduct = new SmallProduct(kernels, digitKernels, pool, scratch);
-        integerProduct = new IntegerProduct(kernels, pool, scratch);
+        integerProduct =
+                new IntegerProduct(kernels, digitKernels == null ? null : digitKernels.byteSums(), pool, scratch);
         gemm = new Gemm(kernels, pool, scratch);
         upperFactor = new UpperFactor(gemm, pool, kernels);
         BFloat16Tiles tiles = digitKernels == null ? null : BFloat16Tiles.load();
@@ -85,6 +86,7 @@ public final class CpuBackend implements Backend {
             attention.close();
             gram.close();
             smallProduct.close();
+            integerProduct.close();
             scratch.close();
             throw e;
         }
@@ -103,7 +105,7 @@ public final class CpuBackend implements Backend {
     /// @param again see [CpuLinear#multiply]
     void multiplyRounded(PackedWeight weight, ActivationScheme activations, CpuMatrix x, CpuMatrix y, boolean again) {
         if (!manyRows.multiply(weight, activations, x, y, again)) {
-            integerProduct.multiply(weight, activations, x, y);
+            integerProduct.multiply(weight, activations, x, y, again);
         }
     }
 
@@ -175,7 +177,11 @@ public final class CpuBackend implements Backend {
         }
         if (!together) {
             for (int i = 0; i < linears.length; i++) {
-                CpuLinear.of(linears[i]).multiply(in, CpuMatrix.of(results[i]), i > 0);
+                CpuLinear linear = CpuLinear.of(linears[i]);
+                // What rounds inputs keeps them elsewhere than what does not.
+                boolean again = i > 0
+                        && linear.roundsInputs() == CpuLinear.of(linears[i - 1]).roundsInputs();
+                linear.multiply(in, CpuMatrix.of(results[i]), again);
             }
             return;
         }
@@ -381,6 +387,7 @@ public final class CpuBackend implements Backend {
         gram.close();
         manyRows.close();
         smallProduct.close();
+        integerProduct.close();
         scratch.close();
     }
 }

@@ -191,7 +191,8 @@ final class DigitCode {
         return code.code();
     }
 
-    private static Address strip(Register base, Register step, Register threeSteps, int strip) {
+    /// @param threeSteps thrice `step`
+    static Address strip(Register base, Register step, Register threeSteps, int strip) {
         return switch (strip) {
             case 0 -> at(base);
             case 3 -> at(base, threeSteps, 1);

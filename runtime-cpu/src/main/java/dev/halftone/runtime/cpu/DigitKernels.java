@@ -42,6 +42,7 @@ final class DigitKernels {
     private final MemorySegment[] largest; // [form]
     private final MemorySegment[] cuts; // [form]
     private final BFloat16Restorer restorer; // null without AVX512-BF16
+    private final ByteSums byteSums = new ByteSums();
     private final Memory order = Memory.ofBytes(ORDER.length);
 
     /// @param tiles whether the processor's tiles may be used
@@ -140,6 +141,11 @@ final class DigitKernels {
     /// What restores weights to bfloat16; null where the processor does not round to it.
     BFloat16Restorer restorer() {
         return restorer;
+    }
+
+    /// What multiplies few rows of rounded inputs.
+    ByteSums byteSums() {
+        return byteSums;
     }
 
     /// What they compute with.

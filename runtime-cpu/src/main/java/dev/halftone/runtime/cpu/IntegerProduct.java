@@ -4,19 +4,24 @@ import dev.halftone.core.weight.ActivationScheme;
 
 /// A linear whose inputs are rounded to integers row by row, exact in 32 bits until it is scaled: a few rows straight
 /// from the stored codes, like [SmallProduct], many over panels of them, like [Gemm].
-final class IntegerProduct {
+final class IntegerProduct implements AutoCloseable {
     private static final int MOST_ROWS = 1024;
     private static final int LEAST_ROWS = 64;
 
+    private static final int ARGUMENTS = ByteSumCode.Argument.COUNT.ordinal();
+
     private final Kernels kernels;
+    private final ByteSums byteSums; // for few rows; null where the processor has none
     private final WorkerPool pool;
     private final Scratch scratch;
     private final int lanes;
     private final float[][] rounded; // of each worker, one row
     private final float[][] arranged; // of each worker, one row in the weight's order
+    private final Memory[] arguments; // of each worker, [ARGUMENTS] longs
     // In fields, because a lambda would be an object for every product.
     private final WorkerPool.Task rounding = this::roundRows;
     private final WorkerPool.Task few = this::fewRows;
+    private final WorkerPool.Task bytes = this::prepareBytes;
     private final WorkerPool.Task many = this::manyRows;
 
     private PackedWeight weight;
@@ -29,27 +34,40 @@ final class IntegerProduct {
     private int total;
     private long sums; // [rows][strips][lanes]
 
+    private Memory inputs =
+            Memory.ofBytes(0); // few rows for ByteSums, [blocks][paddedInputs / 4][rows of the block][4]
+    private Memory starts = Memory.ofBytes(0); // [rows], what the sums begin with
+
     private long codes; // many rows, [rows][paddedInputs]
     private int blocks;
     private int blockRows;
 
-    IntegerProduct(Kernels kernels, WorkerPool pool, Scratch scratch) {
+    /// @param byteSums null for none
+    IntegerProduct(Kernels kernels, ByteSums byteSums, WorkerPool pool, Scratch scratch) {
         this.kernels = kernels;
+        this.byteSums = byteSums;
         this.pool = pool;
         this.scratch = scratch;
         lanes = kernels.lanes();
         rounded = new float[pool.threads()][0];
         arranged = new float[pool.threads()][0];
+        arguments = new Memory[pool.threads()];
+        for (int worker = 0; worker < arguments.length; worker++) {
+            arguments[worker] = Memory.ofBytes((long) ARGUMENTS * Long.BYTES);
+        }
     }
 
-    void multiply(PackedWeight newWeight, ActivationScheme newActivations, CpuMatrix newX, CpuMatrix newY) {
+    /// @param again see [CpuLinear#multiply]
+    void multiply(
+            PackedWeight newWeight, ActivationScheme newActivations, CpuMatrix newX, CpuMatrix newY, boolean again) {
+        boolean prepared = again && newActivations.equals(activations) && newWeight.sharesPreparation(weight);
         weight = newWeight;
         activations = newActivations;
         x = newX;
         y = newY;
         scales = Scratch.grown(scales, x.rows());
         if (x.rows() <= CpuLinear.SMALL_ROWS) {
-            multiplyFew();
+            multiplyFew(prepared);
         } else {
             multiplyMany();
         }
@@ -69,7 +87,52 @@ final class IntegerProduct {
         return x.rows() == 1 ? 1 : Math.ceilDiv(x.rows(), Kernels.TILE_ROWS) * Kernels.TILE_ROWS;
     }
 
-    private void multiplyFew() {
+    /// @param placed whether the rounded inputs of the last product are these
+    private void multiplyFew(boolean placed) {
+        if (usesBytes()) {
+            if (!placed) {
+                inputs = Memory.grown(inputs, (long) x.rows() * weight.paddedInputs());
+                starts = Memory.grown(starts, (long) x.rows() * Integer.BYTES);
+                pool.split(x.rows(), bytes);
+            }
+            sums = scratch.shared((long) x.rows() * weight.strips * lanes);
+        } else {
+            prepareFloats();
+        }
+        pool.splitShrinking(weight.strips, PackedWeight.SIDE_BY_SIDE, few);
+    }
+
+    private boolean usesBytes() {
+        return byteSums != null && ByteSums.take(weight);
+    }
+
+    private void prepareBytes(int worker, int from, int to) {
+        int padded = weight.paddedInputs();
+        int zero = weight.middle();
+        for (int i = from; i < to; i++) {
+            float[] codes = round(worker, i);
+            if (weight.columns != null) {
+                arranged[worker] = Scratch.grown(arranged[worker], padded);
+                Preparation.arrange(weight, codes, arranged[worker], 0, 1);
+                codes = arranged[worker];
+            }
+            int block = i / ByteSumCode.ROWS * ByteSumCode.ROWS;
+            int rows = Math.min(ByteSumCode.ROWS, x.rows() - block);
+            long to4 = inputs.address() + (long) block * padded + (i - block) * 4L;
+            int sum = 0;
+            for (int k = 0; k < padded; k += 4) {
+                int a = (int) codes[k];
+                int b = (int) codes[k + 1];
+                int c = (int) codes[k + 2];
+                int d = (int) codes[k + 3];
+                sum += a + b + c + d;
+                Memory.putInt(to4 + (long) k * rows, a & 0xFF | (b & 0xFF) << 8 | (c & 0xFF) << 16 | d << 24);
+            }
+            Memory.putInt(starts.address() + (long) i * Integer.BYTES, -zero * sum);
+        }
+    }
+
+    private void prepareFloats() {
         int padded = weight.paddedInputs();
         int rows = paddedRows();
         prepared = Scratch.grown(prepared, rows * padded);
@@ -90,14 +153,15 @@ final class IntegerProduct {
             total = (int) sum;
         }
         sums = scratch.shared((long) rows * weight.strips * lanes);
-        pool.split(weight.strips, few);
     }
 
     private void fewRows(int worker, int from, int to) {
         int rows = paddedRows();
         long vector = weight.vectorBytes();
         long sumsRow = weight.strips * vector;
-        if (rows == 1) {
+        if (usesBytes()) {
+            sumBytes(worker, from, to, sumsRow);
+        } else if (rows == 1) {
             kernels.sumRow(weight, prepared, total, from, to, sums);
         } else {
             for (int first = 0; first < rows; first += Kernels.TILE_ROWS) {
@@ -108,6 +172,26 @@ final class IntegerProduct {
         int columns = Math.min(to * lanes, weight.outputs) - from * lanes;
         for (int i = 0; i < x.rows(); i++) {
             scale(i, sums + i * sumsRow + from * vector, from, columns);
+        }
+    }
+
+    /// All rows before the next strips, so that these are read from memory once.
+    private void sumBytes(int worker, int from, int to, long sumsRow) {
+        int step = x.rows() <= ByteSumCode.ROWS ? to - from : PackedWeight.SIDE_BY_SIDE;
+        for (int strip = from; strip < to; strip += step) {
+            int end = Math.min(to, strip + step);
+            for (int block = 0; block < x.rows(); block += ByteSumCode.ROWS) {
+                byteSums.sum(
+                        weight,
+                        inputs.address() + (long) block * weight.paddedInputs(),
+                        starts.address() + (long) block * Integer.BYTES,
+                        Math.min(ByteSumCode.ROWS, x.rows() - block),
+                        strip,
+                        end,
+                        sums + block * sumsRow,
+                        sumsRow,
+                        arguments[worker].address());
+            }
         }
     }
 
@@ -183,5 +267,14 @@ final class IntegerProduct {
         for (int strip = 0; strip < strips; strip++) {
             kernels.narrowIntegerTile(a, aRow, valid, b + strip * bStrip, depth, c + strip * (cRow / 4), cRow);
         }
+    }
+
+    @Override
+    public void close() {
+        for (Memory memory : arguments) {
+            memory.close();
+        }
+        inputs.close();
+        starts.close();
     }
 }

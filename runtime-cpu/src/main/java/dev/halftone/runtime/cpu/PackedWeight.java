@@ -9,6 +9,9 @@ import java.util.Arrays;
 /// Codes restore as `(f - centre) * factor` where `f = 1 + code / span`, `centre = 1 + zero / span` and
 /// `factor = scale * span`: each step but the last is exact, and the last rounds like `scale * (code - zero)`.
 final class PackedWeight implements AutoCloseable {
+    /// Strips that kernels read side by side.
+    static final int SIDE_BY_SIDE = 4;
+
     final WeightForm form;
     final int outputs;
     final int inputs;

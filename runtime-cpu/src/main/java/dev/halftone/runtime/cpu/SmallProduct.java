@@ -5,9 +5,6 @@ import java.util.Arrays;
 /// Linears over a few rows: bound by the reading of the weights, so all rows are served while a part of a weight is in
 /// cache. Linears that read the same input share one region of the pool.
 final class SmallProduct implements WorkerPool.Task, AutoCloseable {
-    /// Of the smallest piece: kernels read so many side by side.
-    private static final int LEAST_STRIPS = 4;
-
     private final WorkerPool pool;
     private final Scratch scratch;
     private final FloatRows floats;
@@ -76,7 +73,7 @@ final class SmallProduct implements WorkerPool.Task, AutoCloseable {
     private void computeAll() {
         prepared.prepare(weights, parts, x);
         place(x.rows(), prepared.written(x.rows()));
-        pool.splitShrinking(ends[parts - 1], LEAST_STRIPS, this);
+        pool.splitShrinking(ends[parts - 1], PackedWeight.SIDE_BY_SIDE, this);
         for (int part = 0; part < parts; part++) {
             CpuMatrix result = results[part];
             if (addresses[part] != result.address()) {
