@@ -4,10 +4,12 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.halftone.core.testing.Shared;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.spi.ToolProvider;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.DisabledOnOs;
 import org.junit.jupiter.api.condition.OS;
@@ -111,5 +113,80 @@ class LauncherTest {
             // It comes through the filter, which may end a moment after the JVM.
             run.awaitErr("NoSuchFlag");
         }
+    }
+
+    /// A checkout as it is once it is built, whose command only says what it was asked.
+    private Path built(String manifest) throws IOException {
+        Path root = folder.resolve("checkout");
+        Path classes = Files.createDirectories(root.resolve("cli/target/classes"));
+        Files.createDirectories(root.resolve("models/tiny-storyteller"));
+        Files.copy(LAUNCHER, root.resolve("halftone"));
+        Path source = folder.resolve("Main.java");
+        Files.writeString(source, """
+            package dev.halftone.cli;
+            class Main {
+                public static void main(String[] arguments) {
+                    System.out.println(String.join(" ", arguments));
+                }
+            }
+            """);
+        tool("javac", "-d", classes.toString(), source.toString());
+        Path lines = Files.writeString(folder.resolve("manifest"), manifest);
+        String jar = root.resolve("cli/target/halftone.jar").toString();
+        if (manifest.isEmpty()) {
+            tool("jar", "--create", "--file", jar, "-C", classes.toString(), ".");
+        } else {
+            tool("jar", "--create", "--file", jar, "--manifest", lines.toString());
+        }
+        return root;
+    }
+
+    private static void tool(String name, String... arguments) {
+        assertEquals(0, ToolProvider.findFirst(name).orElseThrow().run(System.out, System.err, arguments));
+    }
+
+    private static Launched startBuilt(Path root, String options) throws IOException {
+        Map<String, String> environment = Map.of("HALFTONE_CLASS_PATH", "", "HALFTONE_OPTS", options);
+        return Launched.start(root.resolve("halftone"), root, environment, "inspect", "x");
+    }
+
+    @Test
+    void keepsLoadedClassesForTheNextStart() throws Exception {
+        Path root = built("");
+        Path cache = root.resolve("cli/target/halftone.aot");
+        try (Launched first = startBuilt(root, "")) {
+            assertEquals(0, first.await(), first.err());
+            assertEquals("inspect x\n", first.out());
+            first.awaitErr("Preparing for quick starts (once) ...");
+            assertTrue(Files.size(cache) > 0);
+        }
+        Path log = folder.resolve("log");
+        try (Launched second = startBuilt(root, "-Xlog:class+load:file=" + log)) {
+            assertEquals(0, second.await());
+            assertEquals("inspect x\n", second.out());
+            assertEquals("", second.err());
+        }
+        String loaded = Files.readString(log);
+        assertTrue(loaded.contains("dev.halftone.cli.Main source: shared objects file"), loaded);
+        // A heap that the kept classes do not fit: they are loaded again, and nobody needs to know.
+        try (Launched other = startBuilt(root, "-Xmx40g")) {
+            assertEquals(0, other.await());
+            assertEquals("inspect x\n", other.out());
+            assertEquals("", other.err());
+        }
+    }
+
+    @Test
+    void startsAsEverWhereClassesCannotBeKept() throws Exception {
+        // The JVM keeps none where some come from a folder.
+        Path root = built("Class-Path: classes/\n");
+        for (int start = 0; start < 2; start++) {
+            try (Launched run = startBuilt(root, "")) {
+                assertEquals(0, run.await(), run.err());
+                assertEquals("inspect x\n", run.out());
+                assertEquals(start == 0 ? 1 : 0, run.err().lines().count(), "tried once: " + run.err());
+            }
+        }
+        assertEquals(0, Files.size(root.resolve("cli/target/halftone.aot")));
     }
 }
