@@ -16,6 +16,9 @@ import java.util.Random;
 
 /// Random matrices and weights.
 final class Samples {
+    /// What float32 sums may differ by, of the largest element.
+    static final double FLOAT32_ERROR = 1e-4;
+
     private Samples() {}
 
     static float[] floats(int count, long seed) {
@@ -74,12 +77,17 @@ final class Samples {
 
     /// For benchmarks, before they time anything: fails if a result is not what it should be.
     static void requireClose(float[] expected, float[] found) {
+        requireClose(expected, found, FLOAT32_ERROR);
+    }
+
+    /// @param allowed of the largest element
+    static void requireClose(float[] expected, float[] found, double allowed) {
         double largest = 0;
         for (float value : expected) {
             largest = Math.max(largest, Math.abs(value));
         }
         for (int i = 0; i < expected.length; i++) {
-            if (!(Math.abs(expected[i] - found[i]) <= 1e-4 * largest)) {
+            if (!(Math.abs(expected[i] - found[i]) <= allowed * largest)) {
                 throw new IllegalStateException("element " + i + ": expected " + expected[i] + ", found " + found[i]);
             }
         }
