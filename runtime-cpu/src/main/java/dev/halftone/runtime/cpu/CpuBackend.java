@@ -69,8 +69,8 @@ public final class CpuBackend implements Backend {
         scratch = new Scratch(pool.threads());
         rowVerbs = new RowVerbs(kernels, pool, scratch);
         smallProduct = new SmallProduct(kernels, digitKernels, pool, scratch);
-        integerProduct =
-                new IntegerProduct(kernels, digitKernels == null ? null : digitKernels.byteSums(), pool, scratch);
+        RowProducts rowProducts = digitKernels == null ? null : digitKernels.rowProducts();
+        integerProduct = new IntegerProduct(kernels, rowProducts, pool, scratch);
         gemm = new Gemm(kernels, pool, scratch);
         upperFactor = new UpperFactor(gemm, pool, kernels);
         BFloat16Tiles tiles = digitKernels == null ? null : BFloat16Tiles.load();

@@ -42,7 +42,7 @@ final class DigitKernels {
     private final MemorySegment[] largest; // [form]
     private final MemorySegment[] cuts; // [form]
     private final BFloat16Restorer restorer; // null without AVX512-BF16
-    private final ByteSums byteSums = new ByteSums();
+    private final RowProducts rowProducts = new RowProducts();
     private final Memory order = Memory.ofBytes(ORDER.length);
 
     /// @param tiles whether the processor's tiles may be used
@@ -143,9 +143,9 @@ final class DigitKernels {
         return restorer;
     }
 
-    /// What multiplies few rows of rounded inputs.
-    ByteSums byteSums() {
-        return byteSums;
+    /// What multiplies few rows by weights without groups.
+    RowProducts rowProducts() {
+        return rowProducts;
     }
 
     /// What they compute with.

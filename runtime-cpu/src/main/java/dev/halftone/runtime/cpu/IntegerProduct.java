@@ -8,10 +8,10 @@ final class IntegerProduct implements AutoCloseable {
     private static final int MOST_ROWS = 1024;
     private static final int LEAST_ROWS = 64;
 
-    private static final int ARGUMENTS = ByteSumCode.Argument.COUNT.ordinal();
+    private static final int ARGUMENTS = RowCode.Argument.COUNT.ordinal();
 
     private final Kernels kernels;
-    private final ByteSums byteSums; // for few rows; null where the processor has none
+    private final RowProducts rowProducts; // for few rows; null where the processor has none
     private final WorkerPool pool;
     private final Scratch scratch;
     private final int lanes;
@@ -35,17 +35,17 @@ final class IntegerProduct implements AutoCloseable {
     private long sums; // [rows][strips][lanes]
 
     private Memory inputs =
-            Memory.ofBytes(0); // few rows for ByteSums, [blocks][paddedInputs / 4][rows of the block][4]
+            Memory.ofBytes(0); // few rows for RowProducts, [blocks][paddedInputs / 4][rows of the block][4]
     private Memory starts = Memory.ofBytes(0); // [rows], what the sums begin with
 
     private long codes; // many rows, [rows][paddedInputs]
     private int blocks;
     private int blockRows;
 
-    /// @param byteSums null for none
-    IntegerProduct(Kernels kernels, ByteSums byteSums, WorkerPool pool, Scratch scratch) {
+    /// @param rowProducts null for none
+    IntegerProduct(Kernels kernels, RowProducts rowProducts, WorkerPool pool, Scratch scratch) {
         this.kernels = kernels;
-        this.byteSums = byteSums;
+        this.rowProducts = rowProducts;
         this.pool = pool;
         this.scratch = scratch;
         lanes = kernels.lanes();
@@ -91,7 +91,7 @@ final class IntegerProduct implements AutoCloseable {
     private void multiplyFew(boolean placed) {
         if (usesBytes()) {
             if (!placed) {
-                inputs = Memory.grown(inputs, (long) x.rows() * weight.paddedInputs());
+                inputs = Memory.grown(inputs, RowProducts.inputBytes(weight, x.rows()));
                 starts = Memory.grown(starts, (long) x.rows() * Integer.BYTES);
                 pool.split(x.rows(), bytes);
             }
@@ -103,7 +103,7 @@ final class IntegerProduct implements AutoCloseable {
     }
 
     private boolean usesBytes() {
-        return byteSums != null && ByteSums.take(weight);
+        return rowProducts != null && rowProducts.take(weight);
     }
 
     private void prepareBytes(int worker, int from, int to) {
@@ -116,8 +116,8 @@ final class IntegerProduct implements AutoCloseable {
                 Preparation.arrange(weight, codes, arranged[worker], 0, 1);
                 codes = arranged[worker];
             }
-            int block = i / ByteSumCode.ROWS * ByteSumCode.ROWS;
-            int rows = Math.min(ByteSumCode.ROWS, x.rows() - block);
+            int block = i / RowCode.ROWS * RowCode.ROWS;
+            int rows = Math.min(RowCode.ROWS, x.rows() - block);
             long to4 = inputs.address() + (long) block * padded + (i - block) * 4L;
             int sum = 0;
             for (int k = 0; k < padded; k += 4) {
@@ -177,15 +177,15 @@ final class IntegerProduct implements AutoCloseable {
 
     /// All rows before the next strips, so that these are read from memory once.
     private void sumBytes(int worker, int from, int to, long sumsRow) {
-        int step = x.rows() <= ByteSumCode.ROWS ? to - from : PackedWeight.SIDE_BY_SIDE;
+        int step = x.rows() <= RowCode.ROWS ? to - from : PackedWeight.SIDE_BY_SIDE;
         for (int strip = from; strip < to; strip += step) {
             int end = Math.min(to, strip + step);
-            for (int block = 0; block < x.rows(); block += ByteSumCode.ROWS) {
-                byteSums.sum(
+            for (int block = 0; block < x.rows(); block += RowCode.ROWS) {
+                rowProducts.multiply(
                         weight,
                         inputs.address() + (long) block * weight.paddedInputs(),
                         starts.address() + (long) block * Integer.BYTES,
-                        Math.min(ByteSumCode.ROWS, x.rows() - block),
+                        Math.min(RowCode.ROWS, x.rows() - block),
                         strip,
                         end,
                         sums + block * sumsRow,

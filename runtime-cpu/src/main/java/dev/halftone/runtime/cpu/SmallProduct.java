@@ -9,8 +9,9 @@ final class SmallProduct implements WorkerPool.Task, AutoCloseable {
     private final Scratch scratch;
     private final FloatRows floats;
     private final DigitRows digits; // null where the processor has no kernels for them
+    private final BFloat16Rows bFloat16; // likewise
 
-    private PreparedRows prepared; // one of the two
+    private PreparedRows prepared; // one of them
     private CpuMatrix x;
     private int parts;
     private PackedWeight[] weights = new PackedWeight[4]; // [parts]
@@ -25,10 +26,14 @@ final class SmallProduct implements WorkerPool.Task, AutoCloseable {
         this.scratch = scratch;
         floats = new FloatRows(kernels, pool);
         digits = digitKernels == null ? null : new DigitRows(digitKernels, pool);
+        bFloat16 = digitKernels == null ? null : new BFloat16Rows(digitKernels.rowProducts(), pool);
     }
 
     private PreparedRows rowsFor(PackedWeight weight) {
-        return digits != null && digits.take(weight) ? digits : floats;
+        if (digits != null && digits.take(weight)) {
+            return digits;
+        }
+        return bFloat16 != null && bFloat16.take(weight) ? bFloat16 : floats;
     }
 
     /// One linear.
@@ -126,6 +131,7 @@ final class SmallProduct implements WorkerPool.Task, AutoCloseable {
     public void close() {
         if (digits != null) {
             digits.close();
+            bFloat16.close();
         }
     }
 }

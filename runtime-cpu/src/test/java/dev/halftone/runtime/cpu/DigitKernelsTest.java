@@ -10,10 +10,12 @@ import dev.halftone.core.compute.Matrix;
 import dev.halftone.core.tensor.DType;
 import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.core.weight.QuantizedWeight;
+import dev.halftone.core.weight.Weight;
 import java.util.Arrays;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /// What [dev.halftone.core.compute.BackendContract] does not ask of machine code.
@@ -143,6 +145,29 @@ class DigitKernelsTest {
                 expected = product(backend, weight(bits, codes), x, rows);
             }
             assertArrayEquals(expected, product(weight(bits, codes), x, rows), rows + " rows");
+        }
+    }
+
+    /// Sums in the same order, of numbers that differ much: another order would show.
+    @ParameterizedTest
+    @CsvSource({"256,16", "255,70", "2,5", "1030,130"})
+    void multipliesBFloat16AsTheVectorKernelsDo(int inputs, int outputs) {
+        Weight weight = Samples.dense(DType.BF16, outputs, inputs);
+        float[] bias = Samples.floats(outputs, 7);
+        for (int rows = 1; rows <= CpuLinear.SMALL_ROWS; rows++) {
+            float[][] found = new float[2][];
+            for (int i = 0; i < 2; i++) {
+                DigitKernels kernels = i == 0 ? null : DigitKernels.load();
+                try (Backend backend = new CpuBackend(
+                                VectorWidth.kernels(), kernels, 2, ProductMode.VECTOR, ManyRows.LEAST_ROWS);
+                        Linear linear = backend.bind(weight, bias);
+                        Matrix x = Samples.matrix(backend, rows, inputs, rows);
+                        Matrix y = backend.allocate(rows, outputs)) {
+                    linear.multiply(x, y);
+                    found[i] = Samples.values(backend, y);
+                }
+            }
+            assertArrayEquals(found[0], found[1], rows + " rows");
         }
     }
 

@@ -34,6 +34,8 @@ public enum Instruction {
     VMOVD_STORE(1, 1, 0, 0x7E, Share.WORD),
     /// `destination = source rotated right by the immediate`; of [Assembler#shift].
     VPRORD(1, 1, 0, 0x72, Share.WHOLE, 0),
+    /// `destination = source shifted left by the immediate`; of [Assembler#shift].
+    VPSLLD(1, 1, 0, 0x72, Share.WHOLE, 6),
     /// `destination = source shifted right by the immediate, signed`; of [Assembler#shift].
     VPSRAD(1, 1, 0, 0x72, Share.WHOLE, 4),
     /// Bytes of the first source in the order that the second names.

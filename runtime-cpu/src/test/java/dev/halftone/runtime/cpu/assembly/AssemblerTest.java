@@ -103,6 +103,8 @@ class AssemblerTest {
                 a -> a.shift(Instruction.VPRORD, Width.BITS_512, 12, at(Register.RSI, Register.RDX, 1), 19));
         // vprord zmm25, zmm26, 23
         assertBytes("6291354072c217", a -> a.shift(Instruction.VPRORD, Width.BITS_512, 25, 26, 23));
+        // vpslld zmm9, [rsi], 16
+        assertBytes("62f13548723610", a -> a.shift(Instruction.VPSLLD, Width.BITS_512, 9, at(Register.RSI), 16));
         // vpsrad ymm2, ymm2, 8
         assertBytes("62f16d2872e208", a -> a.shift(Instruction.VPSRAD, Width.BITS_256, 2, 2, 8));
         // vpshufb xmm3, xmm3, xmm4
