@@ -104,6 +104,9 @@ final class DigitCode {
     /// queues of the core before enough lines are on their way.
     static final int AHEAD = 32;
 
+    /// Groups before their turn at which factors and centres are asked for: one line of each a group.
+    private static final int GROUPS_AHEAD = 2;
+
     private static final Width WIDE = Width.BITS_512;
     private static final int LINE = Width.BITS_512.bytes();
     private static final int MASK = 31;
@@ -156,6 +159,8 @@ final class DigitCode {
         for (int sum = 0; sum < codes; sum++) {
             code.vector(VPXORD, WIDE, sum, sum, sum);
         }
+        askForCells(R8, Product.FACTOR_STEP, strips);
+        askForCells(R9, Product.CENTRE_STEP, strips);
         code.load(RAX, Product.WORDS_PER_GROUP.argument());
         int word = code.here();
         for (int strip = 0; strip < strips; strip++) {
@@ -189,6 +194,16 @@ final class DigitCode {
         }
         code.returnToJava();
         return code.code();
+    }
+
+    /// @param cells of this group
+    private void askForCells(Register cells, Product step, int strips) {
+        code.load(R12, step.argument());
+        code.loadAddress(R13, at(R12, R12, 2));
+        for (int strip = 0; strip < strips; strip++) {
+            Address address = strip(cells, R12, R13, strip);
+            code.prefetch(new Address(address.base(), address.index(), address.scale(), GROUPS_AHEAD * LINE));
+        }
     }
 
     /// @param threeSteps thrice `step`
