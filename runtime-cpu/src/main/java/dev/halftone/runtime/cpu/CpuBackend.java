@@ -67,7 +67,7 @@ public final class CpuBackend implements Backend {
         this.digitKernels = digitKernels;
         pool = new WorkerPool(threads == 0 ? Runtime.getRuntime().availableProcessors() : threads);
         scratch = new Scratch(pool.threads());
-        rowVerbs = new RowVerbs(kernels, pool, scratch);
+        rowVerbs = new RowVerbs(kernels, digitKernels == null ? null : digitKernels.verbs(), pool, scratch);
         smallProduct = new SmallProduct(kernels, digitKernels, pool, scratch);
         RowProducts rowProducts = digitKernels == null ? null : digitKernels.rowProducts();
         integerProduct = new IntegerProduct(kernels, rowProducts, pool, scratch);

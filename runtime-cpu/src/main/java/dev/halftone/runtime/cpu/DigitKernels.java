@@ -43,6 +43,7 @@ final class DigitKernels {
     private final MemorySegment[] cuts; // [form]
     private final BFloat16Restorer restorer; // null without AVX512-BF16
     private final RowProducts rowProducts = new RowProducts();
+    private final MachineVerbs verbs = new MachineVerbs();
     private final Memory order = Memory.ofBytes(ORDER.length);
 
     /// @param tiles whether the processor's tiles may be used
@@ -146,6 +147,11 @@ final class DigitKernels {
     /// What multiplies few rows by weights without groups.
     RowProducts rowProducts() {
         return rowProducts;
+    }
+
+    /// What treats each row by itself.
+    MachineVerbs verbs() {
+        return verbs;
     }
 
     /// What they compute with.

@@ -15,11 +15,11 @@ import jdk.incubator.vector.VectorOperators;
 /// Exponentials of a row, within 2 ulp: `exp(x) = 2ⁿ · exp(r)` with `|r| <= ln(2) / 2`, and a Taylor polynomial for
 /// `exp(r)`, to whose exponent n is added.
 final class Exponential {
-    private static final float LOG2_E = 1.44269504f;
+    static final float LOG2_E = 1.44269504f;
     private static final double LN2 = Math.log(2);
     // ln 2 in two parts; the first has few enough bits that n times it is exact.
-    private static final float LN2_HIGH = 0.693359375f;
-    private static final float LN2_LOW = -2.12194440e-4f;
+    static final float LN2_HIGH = 0.693359375f;
+    static final float LN2_LOW = -2.12194440e-4f;
     // Adding and subtracting 1.5 · 2²³ rounds to the nearest integer.
     private static final float ROUND = 0x1.8p23f;
     // Between these, powers of two times polynomials are normal numbers.
@@ -28,6 +28,26 @@ final class Exponential {
 
     private Exponential() {}
 
+    /// What numbers are brought up to first, for results of `2^power · exp`.
+    static float lowest(int power) {
+        return (float) (LOWEST - power * LN2);
+    }
+
+    /// What they are brought down to.
+    static float highest(int power) {
+        return (float) (HIGHEST - power * LN2);
+    }
+
+    /// What is added to round to the nearest integer, and to that the power.
+    static float round(int power) {
+        return ROUND + power;
+    }
+
+    /// Of the polynomial, the highest power first. The loop has them in its text, as constants for the compiler.
+    static float[] coefficients() {
+        return new float[] {1f / 5040, 1f / 720, 1f / 120, 1f / 24, 1f / 6, 0.5f, 1f, 1f};
+    }
+
     /// `destination = 2^power · exp(factor · x - shift)`, brought into the range from `exp(-87)` to `exp(88)`. All in
     /// one loop, for a helper's vectors would be objects wherever the compiler does not inline it.
     ///
@@ -35,9 +55,9 @@ final class Exponential {
     /// @param scratch room for one vector
     /// @return the sum of the results
     static float of(long x, float factor, float shift, int power, long destination, int count, long scratch) {
-        float lowest = (float) (LOWEST - power * LN2);
-        float highest = (float) (HIGHEST - power * LN2);
-        float round = ROUND + power;
+        float lowest = lowest(power);
+        float highest = highest(power);
+        float round = round(power);
         FloatVector sums = FloatVector.zero(FLOATS);
         for (int i = 0; i < count; i += COUNT) {
             long offset = (long) i * Float.BYTES;

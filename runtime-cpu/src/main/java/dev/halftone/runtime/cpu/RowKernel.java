@@ -14,10 +14,10 @@ import jdk.incubator.vector.VectorOperators;
 
 /// Verbs over one row: vectors first, then the tail one by one.
 final class RowKernel {
-    private static final int GATE_POWER = -8;
-    private static final float GATE_SCALE = 0x1p-8f;
+    static final int GATE_POWER = -8;
+    static final float GATE_SCALE = 0x1p-8f;
     // Here g / (1 + exp(-g)) is below the normal numbers already.
-    private static final float LOWEST_GATE = -93;
+    static final float LOWEST_GATE = -93;
 
     private RowKernel() {}
 
@@ -33,12 +33,7 @@ final class RowKernel {
             squares = v.fma(v, squares);
         }
         squares.intoMemorySegment(ALL, at(scratch), ORDER);
-        double sum = Lanes.sum(scratch);
-        for (int i = whole; i < count; i++) {
-            double v = getFloat(place(x, i));
-            sum += v * v;
-        }
-        float inverse = (float) (1 / Math.sqrt(sum / count + epsilon));
+        float inverse = inverse(x, whole, count, Lanes.sum(scratch), epsilon);
         FloatVector factor = broadcast(FLOATS, inverse);
         for (int i = 0; i < whole; i += COUNT) {
             fromMemorySegment(FLOATS, ALL, at(place(x, i)), ORDER)
@@ -46,6 +41,23 @@ final class RowKernel {
                     .mul(fromMemorySegment(FLOATS, ALL, at(place(weight, i)), ORDER))
                     .intoMemorySegment(ALL, at(place(destination, i)), ORDER);
         }
+        scaleTail(x, weight, inverse, whole, count, destination);
+    }
+
+    /// What a row is multiplied by to be normal.
+    ///
+    /// @param sum of the first `whole` squares
+    static float inverse(long x, int whole, int count, double sum, float epsilon) {
+        double all = sum;
+        for (int i = whole; i < count; i++) {
+            double v = getFloat(place(x, i));
+            all += v * v;
+        }
+        return (float) (1 / Math.sqrt(all / count + epsilon));
+    }
+
+    /// The numbers of a row from `whole` on, normalized.
+    static void scaleTail(long x, long weight, float inverse, int whole, int count, long destination) {
         for (int i = whole; i < count; i++) {
             Memory.putFloat(place(destination, i), getFloat(place(x, i)) * inverse * getFloat(place(weight, i)));
         }

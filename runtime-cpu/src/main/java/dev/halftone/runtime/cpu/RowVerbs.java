@@ -14,6 +14,7 @@ final class RowVerbs implements WorkerPool.Task {
     private static final int WORTH_SPLITTING = 1 << 14;
 
     private final Kernels kernels;
+    private final MachineVerbs machineVerbs; // null for none
     private final WorkerPool pool;
     private final Scratch scratch;
 
@@ -24,15 +25,17 @@ final class RowVerbs implements WorkerPool.Task {
     private float epsilon;
     private int headSize;
 
-    RowVerbs(Kernels kernels, WorkerPool pool, Scratch scratch) {
+    /// @param machineVerbs null for none
+    RowVerbs(Kernels kernels, MachineVerbs machineVerbs, WorkerPool pool, Scratch scratch) {
         this.kernels = kernels;
+        this.machineVerbs = machineVerbs;
         this.pool = pool;
         this.scratch = scratch;
     }
 
     void normalize(CpuMatrix x, CpuMatrix weight, float newEpsilon, CpuMatrix destination) {
         epsilon = newEpsilon;
-        scratch.require(kernels.lanes());
+        scratch.require(kernels.lanes() + MachineVerbs.ARGUMENTS);
         start(Verb.NORMALIZE, x, weight, destination);
     }
 
@@ -42,7 +45,7 @@ final class RowVerbs implements WorkerPool.Task {
     }
 
     void gate(CpuMatrix gate, CpuMatrix up, CpuMatrix destination) {
-        scratch.require(gate.columns() + kernels.lanes());
+        scratch.require(gate.columns() + kernels.lanes() + MachineVerbs.ARGUMENTS);
         start(Verb.GATE, gate, up, destination);
     }
 
@@ -74,13 +77,7 @@ final class RowVerbs implements WorkerPool.Task {
                 case NORMALIZE -> {
                     int width = second.columns();
                     for (int i = 0; i < columns; i += width) {
-                        kernels.normalize(
-                                first.at(row, i),
-                                second.address(),
-                                epsilon,
-                                width,
-                                third.at(row, i),
-                                scratch.of(worker));
+                        normalize(first.at(row, i), width, third.at(row, i), scratch.of(worker));
                     }
                 }
                 case ROTATE -> {
@@ -88,10 +85,26 @@ final class RowVerbs implements WorkerPool.Task {
                         kernels.rotate(first.at(row, i), headSize / 2, second.row(row), third.row(row));
                     }
                 }
-                case GATE -> kernels.gate(first.row(row), second.row(row), third.row(row), columns, scratch.of(worker));
+                case GATE -> gate(row, columns, scratch.of(worker));
                 case ADD -> kernels.add(first.row(row), second.row(row), columns);
                 case COPY -> Memory.copyFloats(first.row(row), second.row(row), columns);
             }
+        }
+    }
+
+    private void normalize(long x, int count, long destination, long room) {
+        if (machineVerbs != null) {
+            machineVerbs.normalize(x, second.address(), epsilon, count, destination, room);
+        } else {
+            kernels.normalize(x, second.address(), epsilon, count, destination, room);
+        }
+    }
+
+    private void gate(int row, int columns, long room) {
+        if (machineVerbs != null) {
+            machineVerbs.gate(first.row(row), second.row(row), third.row(row), columns, room);
+        } else {
+            kernels.gate(first.row(row), second.row(row), third.row(row), columns, room);
         }
     }
 }

@@ -171,6 +171,38 @@ class DigitKernelsTest {
         }
     }
 
+    /// To the bit, also where exponentials end and where numbers do.
+    @ParameterizedTest
+    @ValueSource(ints = {1, 15, 16, 17, 70, 1536})
+    void treatsRowsAsTheVectorKernelsDo(int columns) {
+        float[] x = Samples.floats(3 * columns, 5);
+        float[] edges = {0, -0f, -93, -94, 87.5f, -87.5f, 100, -1000, Float.MIN_VALUE, Float.NaN, 1e30f, -1e30f};
+        for (int i = 0; i < columns; i++) {
+            x[i] = i < edges.length ? edges[i] : 20 * x[i];
+        }
+        x[2 * columns - 1] = Float.POSITIVE_INFINITY;
+        x[3 * columns - 1] = Float.NEGATIVE_INFINITY;
+        float[][] gated = new float[2][];
+        float[][] normal = new float[2][];
+        for (int i = 0; i < 2; i++) {
+            DigitKernels kernels = i == 0 ? null : DigitKernels.load();
+            try (Backend backend =
+                            new CpuBackend(VectorWidth.kernels(), kernels, 2, ProductMode.VECTOR, ManyRows.LEAST_ROWS);
+                    Matrix in = backend.allocate(3, columns);
+                    Matrix up = Samples.matrix(backend, 3, columns, 6);
+                    Matrix weight = Samples.matrix(backend, 1, columns, 7);
+                    Matrix out = backend.allocate(3, columns)) {
+                backend.copyIn(x, 0, in);
+                backend.gatedActivation(in, up, out);
+                gated[i] = Samples.values(backend, out);
+                backend.rmsNorm(up, weight, 1e-5f, out);
+                normal[i] = Samples.values(backend, out);
+            }
+        }
+        assertArrayEquals(gated[0], gated[1], "gated");
+        assertArrayEquals(normal[0], normal[1], "normal");
+    }
+
     @Test
     void zeroesGiveTheBiasAlone() {
         byte[] codes = new byte[OUTPUTS * INPUTS];

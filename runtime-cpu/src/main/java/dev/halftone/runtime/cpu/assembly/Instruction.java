@@ -8,9 +8,12 @@ public enum Instruction {
     VMOVUPS_STORE(1, 0, 0, 0x11, Share.WHOLE),
     VADDPD(1, 1, 1, 0x58, Share.WHOLE),
     VADDPS(1, 0, 0, 0x58, Share.WHOLE),
-    /// Larger of float32 numbers.
+    /// Larger of float32 numbers; the second source, if one of the two is no number.
     VMAXPS(1, 0, 0, 0x5F, Share.WHOLE),
+    /// Smaller of float32 numbers; the second source, if one of the two is no number.
+    VMINPS(1, 0, 0, 0x5D, Share.WHOLE),
     VMULPS(1, 0, 0, 0x59, Share.WHOLE),
+    VDIVPS(1, 0, 0, 0x5E, Share.WHOLE),
     VSUBPS(1, 0, 0, 0x5C, Share.WHOLE),
     /// Whole numbers to float32.
     VCVTDQ2PS(1, 0, 0, 0x5B, Share.WHOLE),

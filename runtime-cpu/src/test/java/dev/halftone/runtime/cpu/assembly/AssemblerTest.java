@@ -86,6 +86,14 @@ class AssemblerTest {
     }
 
     @Test
+    void dividesAndTakesTheSmaller() {
+        // vdivps zmm3, zmm19, zmm4
+        assertBytes("62f164405edc", a -> a.vector(Instruction.VDIVPS, Width.BITS_512, 3, 19, 4));
+        // vminps zmm2, zmm20, zmm2
+        assertBytes("62f15c405dd2", a -> a.vector(Instruction.VMINPS, Width.BITS_512, 2, 20, 2));
+    }
+
+    @Test
     void computesWithWholeNumbers() {
         // vpxord zmm27, zmm27, zmm27
         assertBytes("62012540efdb", a -> a.vector(Instruction.VPXORD, Width.BITS_512, 27, 27, 27));
