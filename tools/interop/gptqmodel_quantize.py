@@ -39,6 +39,8 @@ def main():
     options = arguments()
     calibration = windows(options.model, options.text, options.windows, options.length)
     extra = dict(method="awq", format="gemm") if options.method == "awq" else {}
+    if options.group < 0:
+        extra |= dict(act_group_aware=False)  # its default order is one of groups
     config = QuantizeConfig(
         bits=options.bits, group_size=options.group, sym=not options.asymmetric, device="cpu", **extra
     )
