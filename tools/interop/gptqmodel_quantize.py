@@ -8,8 +8,8 @@ import argparse
 import time
 from pathlib import Path
 
+from calibration import windows
 from gptqmodel import GPTQModel, QuantizeConfig
-from tokenizers import Tokenizer
 
 
 def arguments():
@@ -24,15 +24,6 @@ def arguments():
     parser.add_argument("--windows", type=int, default=8)
     parser.add_argument("--length", type=int, default=2048)
     return parser.parse_args()
-
-
-def windows(model, text, count, length):
-    """The first windows of the rows joined by a blank line, encoded at once without special tokens."""
-    parts = text.read_text(encoding="utf-8").split("\n")
-    rows = [p + "\n" for p in parts[:-1]] + ([parts[-1]] if parts[-1] else [])
-    joined = "\n\n".join("" if not row.strip() else row for row in rows)
-    ids = Tokenizer.from_file(str(model / "tokenizer.json")).encode(joined, add_special_tokens=False).ids
-    return [dict(input_ids=ids[i * length : (i + 1) * length], attention_mask=[1] * length) for i in range(count)]
 
 
 def main():

@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 
 import torch
+from calibration import windows
 from datasets import Dataset
-from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
 from compressed_tensors.quantization.lifecycle.forward import fake_quantize
@@ -45,16 +45,6 @@ def arguments():
     parser.add_argument("--windows", type=int, default=8)
     parser.add_argument("--length", type=int, default=2048)
     return parser.parse_args()
-
-
-def windows(model, text, count, length):
-    """The first windows of the rows joined by a blank line, encoded at once without special tokens."""
-    parts = text.read_text(encoding="utf-8").split("\n")
-    rows = [p + "\n" for p in parts[:-1]] + ([parts[-1]] if parts[-1] else [])
-    joined = "\n\n".join("" if not row.strip() else row for row in rows)
-    ids = Tokenizer.from_file(str(model / "tokenizer.json")).encode(joined, add_special_tokens=False).ids
-    cut = [ids[i * length : (i + 1) * length] for i in range(count)]
-    return Dataset.from_dict(dict(input_ids=cut, attention_mask=[[1] * length] * count))
 
 
 def recipe(options):
@@ -100,7 +90,7 @@ def main():
     options = arguments()
     cache.IntermediatesCache.pin_memory = lambda *args, **more: None  # there is no GPU to copy to
     model = AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32)
-    data = windows(options.model, options.text, options.windows, options.length)
+    data = Dataset.from_list(windows(options.model, options.text, options.windows, options.length))
     steps = recipe(options)
     print(steps, flush=True)
     start = time.time()

@@ -64,14 +64,14 @@ final class BFloat16Rows implements PreparedRows, AutoCloseable {
         int padded = weight.paddedInputs();
         for (int i = from; i < to; i++) {
             int block = i / RowCode.ROWS * RowCode.ROWS;
-            int rows = rows(block);
+            int rows = RowProducts.blockRows(block, x.rows());
             float[] values = row[worker];
             Memory.copyFloats(x.row(i), values, 0, weight.inputs);
             if (weight.columns != null) {
                 Preparation.arrange(weight, values, arranged[worker], 0, 1);
                 values = arranged[worker];
             }
-            long first = inputs(block) + (long) (i - block) * Float.BYTES;
+            long first = inputs.address() + RowProducts.inputBytes(weight, block) + (long) (i - block) * Float.BYTES;
             if (rows == 1) {
                 Memory.copyFloats(values, 0, first, padded);
                 continue;
@@ -82,34 +82,11 @@ final class BFloat16Rows implements PreparedRows, AutoCloseable {
         }
     }
 
-    /// Rows of the block that begins with row `block`.
-    private int rows(int block) {
-        return Math.min(RowCode.ROWS, x.rows() - block);
-    }
-
-    private long inputs(int block) {
-        return inputs.address() + RowProducts.inputBytes(weight, block);
-    }
-
-    /// All rows before the next strips, so that these are read from memory once.
     @Override
     public void multiply(int worker, PackedWeight multiplied, int from, int to, long y, long yRow) {
-        int step = x.rows() <= RowCode.ROWS ? to - from : PackedWeight.SIDE_BY_SIDE;
-        for (int strip = from; strip < to; strip += step) {
-            int end = Math.min(to, strip + step);
-            for (int block = 0; block < x.rows(); block += RowCode.ROWS) {
-                products.multiply(
-                        multiplied,
-                        inputs(block),
-                        multiplied.bias(0),
-                        rows(block),
-                        strip,
-                        end,
-                        y + block * yRow,
-                        yRow,
-                        arguments[worker].address());
-            }
-        }
+        long bias = multiplied.bias(0);
+        long own = arguments[worker].address();
+        products.multiply(multiplied, inputs.address(), bias, x.rows(), from, to, y, yRow, own);
     }
 
     @Override

@@ -117,8 +117,8 @@ final class IntegerProduct implements AutoCloseable {
                 codes = arranged[worker];
             }
             int block = i / RowCode.ROWS * RowCode.ROWS;
-            int rows = Math.min(RowCode.ROWS, x.rows() - block);
-            long to4 = inputs.address() + (long) block * padded + (i - block) * 4L;
+            int rows = RowProducts.blockRows(block, x.rows());
+            long place = inputs.address() + RowProducts.inputBytes(weight, block) + (long) (i - block) * Integer.BYTES;
             int sum = 0;
             for (int k = 0; k < padded; k += 4) {
                 int a = (int) codes[k];
@@ -126,7 +126,7 @@ final class IntegerProduct implements AutoCloseable {
                 int c = (int) codes[k + 2];
                 int d = (int) codes[k + 3];
                 sum += a + b + c + d;
-                Memory.putInt(to4 + (long) k * rows, a & 0xFF | (b & 0xFF) << 8 | (c & 0xFF) << 16 | d << 24);
+                Memory.putInt(place + (long) k * rows, a & 0xFF | (b & 0xFF) << 8 | (c & 0xFF) << 16 | d << 24);
             }
             Memory.putInt(starts.address() + (long) i * Integer.BYTES, -zero * sum);
         }
@@ -160,7 +160,8 @@ final class IntegerProduct implements AutoCloseable {
         long vector = weight.vectorBytes();
         long sumsRow = weight.strips * vector;
         if (usesBytes()) {
-            sumBytes(worker, from, to, sumsRow);
+            long own = arguments[worker].address();
+            rowProducts.multiply(weight, inputs.address(), starts.address(), x.rows(), from, to, sums, sumsRow, own);
         } else if (rows == 1) {
             kernels.sumRow(weight, prepared, total, from, to, sums);
         } else {
@@ -172,26 +173,6 @@ final class IntegerProduct implements AutoCloseable {
         int columns = Math.min(to * lanes, weight.outputs) - from * lanes;
         for (int i = 0; i < x.rows(); i++) {
             scale(i, sums + i * sumsRow + from * vector, from, columns);
-        }
-    }
-
-    /// All rows before the next strips, so that these are read from memory once.
-    private void sumBytes(int worker, int from, int to, long sumsRow) {
-        int step = x.rows() <= RowCode.ROWS ? to - from : PackedWeight.SIDE_BY_SIDE;
-        for (int strip = from; strip < to; strip += step) {
-            int end = Math.min(to, strip + step);
-            for (int block = 0; block < x.rows(); block += RowCode.ROWS) {
-                rowProducts.multiply(
-                        weight,
-                        inputs.address() + (long) block * weight.paddedInputs(),
-                        starts.address() + (long) block * Integer.BYTES,
-                        Math.min(RowCode.ROWS, x.rows() - block),
-                        strip,
-                        end,
-                        sums + block * sumsRow,
-                        sumsRow,
-                        arguments[worker].address());
-            }
         }
     }
 

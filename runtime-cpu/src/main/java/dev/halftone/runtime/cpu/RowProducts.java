@@ -41,7 +41,7 @@ final class RowProducts {
         narrow[form.ordinal()] = places.subList(RowCode.ROWS, places.size()).toArray(MemorySegment[]::new);
     }
 
-    /// Whether they multiply this weight, if it has one group: of codes, times rounded inputs.
+    /// Whether they multiply this weight; one of codes only if its inputs are rounded, which have one scale for all.
     boolean take(PackedWeight weight) {
         return weight.lanes == LANES && wide[weight.form.ordinal()] != null;
     }
@@ -56,15 +56,48 @@ final class RowProducts {
         return weight.form == WeightForm.BFLOAT16 ? 2 : 1;
     }
 
-    /// Strips `[from, to)` of a block of rows.
+    /// The rows of the block that begins with row `block`, of `rows` in all.
+    static int blockRows(int block, int rows) {
+        return Math.min(RowCode.ROWS, rows - block);
+    }
+
+    /// Strips `[from, to)` of all rows, before the next strips: so that these are read from memory once.
     ///
-    /// @param inputs    for codes signed bytes, `[paddedInputs / 4][rows][4]`; else floats, `[paddedInputs][rows]`
+    /// @param inputs    block by block of [RowCode#ROWS] rows, the last of fewer: for codes signed bytes,
+    ///                  `[paddedInputs / 4][rows][4]`; else floats, `[paddedInputs][rows]`
     /// @param starts    for codes an integer of each row; else the bias of strip 0
-    /// @param rows      1 to [RowCode#ROWS]
     /// @param result    first output of the first row: integers, or floats
     /// @param resultRow bytes from one row of results to the next
     /// @param arguments room for [RowCode.Argument#COUNT] longs
     void multiply(
+            PackedWeight weight,
+            long inputs,
+            long starts,
+            int rows,
+            int from,
+            int to,
+            long result,
+            long resultRow,
+            long arguments) {
+        int step = rows <= RowCode.ROWS ? to - from : PackedWeight.SIDE_BY_SIDE;
+        for (int strip = from; strip < to; strip += step) {
+            int end = Math.min(to, strip + step);
+            for (int block = 0; block < rows; block += RowCode.ROWS) {
+                multiplyBlock(
+                        weight,
+                        inputs + inputBytes(weight, block),
+                        weight.form == WeightForm.BFLOAT16 ? starts : starts + (long) block * Integer.BYTES,
+                        blockRows(block, rows),
+                        strip,
+                        end,
+                        result + block * resultRow,
+                        resultRow,
+                        arguments);
+            }
+        }
+    }
+
+    private void multiplyBlock(
             PackedWeight weight,
             long inputs,
             long starts,

@@ -4,17 +4,14 @@ import dev.halftone.runtime.cpu.OneDnn.Numbers;
 
 /// A linear over many rows in bfloat16 on the tiles of AMX, as [PanelProduct] does it by oneDNN: the workers bring the
 /// activations into order, then each restores one panel of outputs at a time and multiplies all rows by it. For very
-/// many
-/// rows, where the weight is no larger than a share of the last cache, it is restored as a whole first and pieces of
-/// both
-/// sides are shared out.
+/// many rows, where the weight is no larger than a share of the last cache, it is restored as a whole first and
+/// pieces of both sides are shared out.
 final class TileProduct implements AutoCloseable {
     private static final int ROWS = BFloat16Tiles.ROWS;
     private static final int BLOCK = BFloat16Tiles.COLUMNS;
 
     /// Of each worker, if there are outputs enough: with fewer, the activations stream through the cache less often;
-    /// more
-    /// are shared out more evenly.
+    /// more are shared out more evenly.
     private static final int PANELS = 2;
 
     /// Rows and blocks of a piece: both sides of it, for a thousand inputs, fill half of a second-level cache.
