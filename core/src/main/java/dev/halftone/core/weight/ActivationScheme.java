@@ -2,8 +2,8 @@ package dev.halftone.core.weight;
 
 /// How a checkpoint wants the inputs of a linear rounded before they meet its codes: to signed 8-bit integers,
 /// `x ≈ scale * clamp(round(x / scale), -128, 127)`, ties to even. A fact of the file, carried beside the codes and
-/// followed by every backend that a weight is bound to. Scale and codes are found by the two methods here and nowhere
-/// else, in float32, so that all backends multiply the same integers.
+/// followed by every backend that a weight is bound to. Scale and codes are what the methods here find, in float32: a
+/// backend that finds them otherwise finds the same, so that all multiply the same integers.
 ///
 /// @param scale of [Kind#PER_TENSOR], found in calibration, positive and finite; otherwise 0
 public record ActivationScheme(Kind kind, float scale) {
@@ -60,6 +60,13 @@ public record ActivationScheme(Kind kind, float scale) {
         for (int i = offset; i < offset + count; i++) {
             largest = Math.max(largest, Math.abs(row[i]));
         }
+        return scaleOf(largest);
+    }
+
+    /// The scale of a row of inputs of which `largest` is the largest magnitude.
+    ///
+    /// @return NaN if that is not finite
+    public float scaleOf(float largest) {
         if (!Float.isFinite(largest)) {
             return Float.NaN;
         }

@@ -18,7 +18,6 @@ import static dev.halftone.runtime.cpu.assembly.Instruction.VSCALEFPS;
 import static dev.halftone.runtime.cpu.assembly.Instruction.VSHUFI32X4;
 import static dev.halftone.runtime.cpu.assembly.Instruction.VSUBPS;
 import static dev.halftone.runtime.cpu.assembly.Register.R10;
-import static dev.halftone.runtime.cpu.assembly.Register.R11;
 import static dev.halftone.runtime.cpu.assembly.Register.R8;
 import static dev.halftone.runtime.cpu.assembly.Register.R9;
 import static dev.halftone.runtime.cpu.assembly.Register.RAX;
@@ -34,39 +33,11 @@ import dev.halftone.runtime.cpu.assembly.Width;
 
 /// Writes the functions of [BFloat16Tiles].
 final class BFloat16TileCode {
-    /// Rows of the left side that are multiplied at a time, and how many inputs of each stand side by side.
-    static final int ROWS = 32;
-
-    /// Columns of a block of the right side.
-    static final int COLUMNS = 64;
-
     /// Inputs of one step: what a row of a tile holds.
-    static final int INPUTS = 32;
+    static final int INPUTS = TileCode.ROW_BYTES / Short.BYTES;
 
-    /// Bytes of the left side's step.
-    static final int LEFT_STEP = ROWS * INPUTS * Short.BYTES;
-
-    /// Bytes of two rows of the right side.
-    static final int RIGHT_ROW = COLUMNS * Integer.BYTES;
-
-    /// Bytes of the right side's step.
-    static final int RIGHT_STEP = INPUTS / 2 * RIGHT_ROW;
-
-    enum Product {
-        LEFT,
-        RIGHT,
-        RIGHT_BLOCK,
-        RESULT,
-        RESULT_ROW,
-        STEPS,
-        BLOCKS,
-        CONFIGURATION,
-        COUNT;
-
-        Address argument() {
-            return at(RDI, Long.BYTES * ordinal());
-        }
-    }
+    private static final int ROWS = TileCode.ROWS;
+    private static final int LEFT_STEP = TileCode.LEFT_STEP;
 
     enum Softmax {
         SCORES,
@@ -101,10 +72,8 @@ final class BFloat16TileCode {
     private static final Width WIDE = Width.BITS_512;
     private static final int LINE = WIDE.bytes();
 
-    // Tiles. The sums come first: those of the upper sixteen rows, then of the lower.
-    private static final int LEFT = 4;
-    private static final int RIGHT = 6;
-    private static final int TILE_ROWS = 16;
+    /// Rows of a square that is turned.
+    private static final int SQUARE = 16;
 
     /// `2^r` for `|r| <= 1/2` within 4e-6 of it: the polynomial through it at Chebyshev's five points, constant first.
     private static final float[] POWER_OF_TWO = {1f, 0.693121f, 0.2402235f, 0.055921976f, 0.009666368f};
@@ -113,76 +82,6 @@ final class BFloat16TileCode {
     private static final float LOWEST = -120;
 
     private BFloat16TileCode() {}
-
-    /// `result (+)= left·right`: [#ROWS] rows and whole blocks of columns.
-    static byte[] product(boolean accumulates) {
-        Assembler code = new Assembler();
-        code.push(RBX);
-        code.load(RAX, Product.CONFIGURATION.argument());
-        code.configureTiles(at(RAX));
-        code.load(RBX, Product.RIGHT.argument());
-        code.load(R10, Product.RESULT.argument());
-        code.load(R11, Product.RESULT_ROW.argument());
-        code.load(RCX, Product.BLOCKS.argument());
-        code.constant(R8, LINE);
-        code.constant(R9, RIGHT_ROW);
-        int block = code.here();
-        for (int pair = 0; pair < COLUMNS / (2 * TILE_ROWS); pair++) {
-            code.loadAddress(RDX, at(RBX, pair * 2 * LINE));
-            half(code, accumulates);
-        }
-        code.add(RBX, Product.RIGHT_BLOCK.argument());
-        code.decrement(RCX);
-        code.jumpIfNotZero(block);
-        code.releaseTiles();
-        code.pop(RBX);
-        code.returnToJava();
-        return code.code();
-    }
-
-    private static void half(Assembler code, boolean accumulates) {
-        for (int sums = 0; sums < LEFT; sums++) {
-            if (!accumulates) {
-                code.zeroTile(sums);
-            }
-        }
-        if (accumulates) {
-            eachResult(code, code::loadTile);
-        }
-        code.load(RSI, Product.LEFT.argument());
-        code.load(RAX, Product.STEPS.argument());
-        int step = code.here();
-        code.loadTile(LEFT, at(RSI, R8, 1));
-        code.loadTile(RIGHT, at(RDX, R9, 1));
-        code.multiplyBFloat16Tiles(0, LEFT, RIGHT);
-        code.loadTile(RIGHT + 1, new Address(RDX, R9, 1, LINE));
-        code.multiplyBFloat16Tiles(1, LEFT, RIGHT + 1);
-        code.loadTile(LEFT + 1, new Address(RSI, R8, 1, TILE_ROWS * LINE));
-        code.multiplyBFloat16Tiles(2, LEFT + 1, RIGHT);
-        code.multiplyBFloat16Tiles(3, LEFT + 1, RIGHT + 1);
-        code.add(RSI, LEFT_STEP);
-        code.add(RDX, RIGHT_STEP);
-        code.decrement(RAX);
-        code.jumpIfNotZero(step);
-        eachResult(code, code::storeTile);
-        code.add(R10, 2 * LINE);
-    }
-
-    @FunctionalInterface
-    private interface TileMove {
-        void move(int tile, Address memory);
-    }
-
-    private static void eachResult(Assembler code, TileMove move) {
-        code.loadAddress(RAX, at(R10));
-        move.move(0, at(RAX, R11, 1));
-        move.move(1, new Address(RAX, R11, 1, LINE));
-        for (int i = 0; i < 4; i++) {
-            code.loadAddress(RAX, at(RAX, R11, 4));
-        }
-        move.move(2, at(RAX, R11, 1));
-        move.move(3, new Address(RAX, R11, 1, LINE));
-    }
 
     /// `result = max(result, score)` of [#ROWS] rows, for each a vector of results.
     static byte[] maxima() {
@@ -314,20 +213,20 @@ final class BFloat16TileCode {
         code.load(RCX, Copy.STEPS.argument());
         int step = code.here();
         code.loadAddress(RAX, at(RSI));
-        for (int row = 0; row < TILE_ROWS; row++) {
+        for (int row = 0; row < SQUARE; row++) {
             code.vector(VMOVUPS_LOAD, WIDE, row, 0, at(RAX));
-            if (row + 1 < TILE_ROWS) {
+            if (row + 1 < SQUARE) {
                 code.loadAddress(RAX, at(RAX, R8, 1));
             }
         }
-        int other = TILE_ROWS;
+        int other = SQUARE;
         // Words of two rows by turns, then of four: register 4g + j holds, in its part L of 128 bits, column 4L + j of
         // the rows from 4g on.
-        for (int i = 0; i < TILE_ROWS; i += 2) {
+        for (int i = 0; i < SQUARE; i += 2) {
             code.vector(VPUNPCKLDQ, WIDE, other + i, i, i + 1);
             code.vector(VPUNPCKHDQ, WIDE, other + i + 1, i, i + 1);
         }
-        for (int i = 0; i < TILE_ROWS; i += 4) {
+        for (int i = 0; i < SQUARE; i += 4) {
             for (int j = 0; j < 2; j++) {
                 code.vector(VPUNPCKLQDQ, WIDE, i + 2 * j, other + i + j, other + i + j + 2);
                 code.vector(VPUNPCKHQDQ, WIDE, i + 2 * j + 1, other + i + j, other + i + j + 2);
@@ -347,7 +246,7 @@ final class BFloat16TileCode {
             code.vector(VSHUFI32X4, WIDE, j, other + j, other + j + 8, even);
             code.vector(VSHUFI32X4, WIDE, j + 8, other + j, other + j + 8, odd);
         }
-        for (int row = 0; row < TILE_ROWS; row++) {
+        for (int row = 0; row < SQUARE; row++) {
             code.vector(VMOVUPS_STORE, WIDE, row, 0, at(RDX, row * LINE));
         }
         code.add(RSI, Copy.SOURCE_STEP.argument());
@@ -356,16 +255,5 @@ final class BFloat16TileCode {
         code.jumpIfNotZero(step);
         code.returnToJava();
         return code.code();
-    }
-
-    /// All tiles whole.
-    static byte[] configuration() {
-        byte[] bytes = new byte[LINE];
-        bytes[0] = 1; // the only palette there is
-        for (int tile = 0; tile < 8; tile++) {
-            bytes[16 + 2 * tile] = (byte) LINE;
-            bytes[48 + tile] = TILE_ROWS;
-        }
-        return bytes;
     }
 }

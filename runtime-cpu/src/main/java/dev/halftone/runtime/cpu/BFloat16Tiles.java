@@ -1,34 +1,30 @@
 package dev.halftone.runtime.cpu;
 
 import dev.halftone.runtime.cpu.BFloat16TileCode.Copy;
-import dev.halftone.runtime.cpu.BFloat16TileCode.Product;
 import dev.halftone.runtime.cpu.BFloat16TileCode.Softmax;
+import dev.halftone.runtime.cpu.assembly.Assembler;
 import dev.halftone.runtime.cpu.assembly.MachineCode;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
 
-/// Products of bfloat16 on the tiles of AMX, summed in float32, and what brings floats into the order that they take.
-///
-/// The left side of a product are [#ROWS] rows in steps of [#INPUTS] inputs, `[step][row][input]`. The right side are
-/// blocks of [#COLUMNS] columns in words of two inputs, `[block][input / 2][column]`; which two share a word is for
-/// both
-/// sides to agree on.
+/// Products of bfloat16 on the tiles of AMX, summed in float32, and what brings floats into the order that they take:
+/// see [TileProducts]. Which two inputs share a word is for both sides to agree on.
 final class BFloat16Tiles {
-    static final int ROWS = BFloat16TileCode.ROWS;
-    static final int COLUMNS = BFloat16TileCode.COLUMNS;
+    static final int ROWS = TileCode.ROWS;
+    static final int COLUMNS = TileCode.COLUMNS;
     static final int INPUTS = BFloat16TileCode.INPUTS;
 
     /// Bytes from one step of the left side to the next.
-    static final int LEFT_STEP = BFloat16TileCode.LEFT_STEP;
+    static final int LEFT_STEP = TileCode.LEFT_STEP;
 
     /// Bytes from one row of the left side to the next.
-    static final int LEFT_ROW = INPUTS * Short.BYTES;
+    static final int LEFT_ROW = TileCode.ROW_BYTES;
 
     /// Bytes from one word of a column of the right side to the next.
-    static final int RIGHT_ROW = BFloat16TileCode.RIGHT_ROW;
+    static final int RIGHT_ROW = TileCode.RIGHT_ROW;
 
     /// Bytes of a step of a block of the right side.
-    static final int RIGHT_STEP = BFloat16TileCode.RIGHT_STEP;
+    static final int RIGHT_STEP = TileCode.RIGHT_STEP;
 
     /// Bytes of arguments that every function finds room in.
     static final int ARGUMENT_BYTES = 2 * (int) Memory.LINE;
@@ -42,33 +38,26 @@ final class BFloat16Tiles {
     private static BFloat16Tiles loaded;
     private static boolean tried;
 
-    private final MemorySegment product;
-    private final MemorySegment addingProduct;
+    private final TileProducts products = new TileProducts(Assembler::multiplyBFloat16Tiles);
     private final MemorySegment raiseMaxima;
     private final MemorySegment exponentials;
     private final MemorySegment round;
     private final MemorySegment pairs;
     private final MemorySegment transpose;
-    private final Memory configuration = Memory.ofBytes(Memory.LINE);
     private final Memory order = Memory.ofBytes(Memory.LINE);
 
     private BFloat16Tiles() {
         MemorySegment[] places = MachineCode.place(List.of(
-                BFloat16TileCode.product(false),
-                BFloat16TileCode.product(true),
                 BFloat16TileCode.maxima(),
                 BFloat16TileCode.exponentials(),
                 BFloat16TileCode.round(false),
                 BFloat16TileCode.round(true),
                 BFloat16TileCode.transpose()));
-        product = places[0];
-        addingProduct = places[1];
-        raiseMaxima = places[2];
-        exponentials = places[3];
-        round = places[4];
-        pairs = places[5];
-        transpose = places[6];
-        Memory.copyBytes(BFloat16TileCode.configuration(), configuration.address(), (int) Memory.LINE);
+        raiseMaxima = places[0];
+        exponentials = places[1];
+        round = places[2];
+        pairs = places[3];
+        transpose = places[4];
         for (int lane = 0; lane < LANES; lane++) {
             Memory.putInt(order.address() + (long) lane * Integer.BYTES, lane | lane + LANES << 16);
         }
@@ -90,13 +79,7 @@ final class BFloat16Tiles {
         return loaded;
     }
 
-    /// `result = left·right`, or `result += left·right`.
-    ///
-    /// @param rightBlock bytes from one block of `right` to the next
-    /// @param resultRow  bytes from one row of `result` to the next
-    /// @param steps      of [#INPUTS] inputs
-    /// @param blocks     of [#COLUMNS] columns
-    /// @param arguments  room for [#ARGUMENT_BYTES]
+    /// See [TileProducts#multiply].
     void multiply(
             long left,
             long right,
@@ -107,24 +90,7 @@ final class BFloat16Tiles {
             long resultRow,
             boolean adds,
             long arguments) {
-        if (Memory.CHECKED) {
-            Memory.check(left, (long) steps * LEFT_STEP);
-            for (int row = 0; row < ROWS; row++) {
-                Memory.check(result + row * resultRow, (long) blocks * COLUMNS * Float.BYTES);
-            }
-            for (int block = 0; block < blocks; block++) {
-                Memory.check(right + block * rightBlock, (long) steps * RIGHT_STEP);
-            }
-        }
-        put(arguments, Product.LEFT.ordinal(), left);
-        put(arguments, Product.RIGHT.ordinal(), right);
-        put(arguments, Product.RIGHT_BLOCK.ordinal(), rightBlock);
-        put(arguments, Product.RESULT.ordinal(), result);
-        put(arguments, Product.RESULT_ROW.ordinal(), resultRow);
-        put(arguments, Product.STEPS.ordinal(), steps);
-        put(arguments, Product.BLOCKS.ordinal(), blocks);
-        put(arguments, Product.CONFIGURATION.ordinal(), configuration.address());
-        MachineCode.call(adds ? addingProduct : product, arguments);
+        products.multiply(left, right, rightBlock, steps, blocks, result, resultRow, adds, arguments);
     }
 
     /// Raises the largest score that each of [#ROWS] rows has seen.

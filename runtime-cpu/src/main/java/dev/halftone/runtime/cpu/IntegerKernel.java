@@ -42,7 +42,7 @@ final class IntegerKernel {
     private static final int MASK = 0x007F8000;
 
     /// A power of two: what a weight's factors are too large by.
-    private static final float STEP = 1 / 256f;
+    static final float STEP = 1 / 256f;
 
     /// Bits of 1f.
     private static final int ONE = 0x3F800000;

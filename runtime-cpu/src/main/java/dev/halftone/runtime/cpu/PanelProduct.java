@@ -12,7 +12,7 @@ import java.util.Arrays;
 /// is taken off before they are scaled. The sums are exact, so the result is that of [IntegerProduct], bit for
 /// bit.
 ///
-/// Where the processor has tiles for bfloat16, [TileProduct] takes these.
+/// Where the processor has tiles, [TileProduct] takes bfloat16 and integers.
 final class PanelProduct implements WorkerPool.Task, AutoCloseable {
     /// From so many outputs on a panel is two blocks wide, so that a call's cost shows less; below, there are more
     /// panels to share out.
@@ -68,7 +68,7 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
             OneDnn oneDnn) {
         this.kernels = kernels;
         this.restorer = restorer;
-        tileProduct = tiles == null ? null : new TileProduct(tiles, restorer, pool, scratch);
+        tileProduct = tiles == null ? null : new TileProduct(tiles, ByteTiles.load(), restorer, pool, scratch);
         this.pool = pool;
         this.scratch = scratch;
         this.oneDnn = oneDnn;
@@ -86,7 +86,12 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
 
     /// Whose products of these numbers these are.
     String name(Numbers of) {
-        return of == Numbers.BFLOAT16 && tileProduct != null ? "AMX" : oneDnn.name();
+        return onTiles(of) ? "AMX" : oneDnn.name();
+    }
+
+    private boolean onTiles(Numbers of) {
+        return tileProduct != null
+                && (of == Numbers.BFLOAT16 || of == Numbers.UNSIGNED8 && tileProduct.multipliesBytes());
     }
 
     /// Whether there are kernels for these numbers on this processor.
@@ -97,7 +102,7 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
     /// Whether integers can be multiplied by this weight: codes of 8 bits with the middle one for zero, and one scale
     /// for an output.
     boolean takesIntegers(PackedWeight candidate) {
-        return oneDnn.multiplies(Numbers.UNSIGNED8)
+        return (onTiles(Numbers.UNSIGNED8) || oneDnn.multiplies(Numbers.UNSIGNED8))
                 && candidate.form == WeightForm.CODES8
                 && candidate.groups == 1
                 && candidate.centreStep() == 0
@@ -110,6 +115,13 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
     void multiply(ActivationScheme scheme, PackedWeight newWeight, CpuMatrix newX, CpuMatrix newY, boolean again) {
         boolean rounded = again && numbers == Numbers.UNSIGNED8 && scheme.equals(activations);
         activations = scheme;
+        if (onTiles(Numbers.UNSIGNED8)) {
+            boolean placed = rounded && weight.sharesPreparation(newWeight);
+            numbers = Numbers.UNSIGNED8;
+            weight = newWeight;
+            tileProduct.multiply(scheme, newWeight, newX, newY, placed);
+            return;
+        }
         product(Numbers.UNSIGNED8, newWeight, newX, newY, rounded);
     }
 
@@ -117,7 +129,7 @@ final class PanelProduct implements WorkerPool.Task, AutoCloseable {
     ///
     /// @param again see [CpuLinear#multiply]
     void multiply(Numbers newNumbers, PackedWeight newWeight, CpuMatrix newX, CpuMatrix newY, boolean again) {
-        if (newNumbers == Numbers.BFLOAT16 && tileProduct != null) {
+        if (newNumbers == Numbers.BFLOAT16 && onTiles(newNumbers)) {
             boolean placed = again && numbers == newNumbers && weight.sharesPreparation(newWeight);
             numbers = newNumbers;
             weight = newWeight;

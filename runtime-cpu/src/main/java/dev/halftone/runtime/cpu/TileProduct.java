@@ -1,14 +1,15 @@
 package dev.halftone.runtime.cpu;
 
+import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.runtime.cpu.OneDnn.Numbers;
 
-/// A linear over many rows in bfloat16 on the tiles of AMX, as [PanelProduct] does it by oneDNN: the workers bring the
-/// activations into order, then each restores one panel of outputs at a time and multiplies all rows by it. For very
-/// many rows, where the weight is no larger than a share of the last cache, it is restored as a whole first and
-/// pieces of both sides are shared out.
+/// A linear over many rows on the tiles of AMX, in bfloat16 or, where inputs are rounded to integers, in bytes, as
+/// [PanelProduct] does it by oneDNN: the workers bring the activations into order, then each restores one panel of
+/// outputs at a time and multiplies all rows by it. For very many rows, where the weight is no larger than a share of
+/// the last cache, it is restored as a whole first and pieces of both sides are shared out.
 final class TileProduct implements AutoCloseable {
-    private static final int ROWS = BFloat16Tiles.ROWS;
-    private static final int BLOCK = BFloat16Tiles.COLUMNS;
+    private static final int ROWS = TileCode.ROWS;
+    private static final int BLOCK = TileCode.COLUMNS;
 
     /// Of each worker, if there are outputs enough: with fewer, the activations stream through the cache less often;
     /// more are shared out more evenly.
@@ -29,15 +30,19 @@ final class TileProduct implements AutoCloseable {
     private static final long MOST_PANEL_BYTES = 1 << 20;
 
     private final BFloat16Tiles tiles;
+    private final ByteTiles byteTiles; // null for none
     private final PanelRestorer restorer;
     private final WorkerPool pool;
     private final Scratch scratch;
     private final float[][] rows;
     private final float[][] arranged;
-    private Memory left = Memory.ofBytes(Memory.LINE); // [rows / ROWS][steps][ROWS][INPUTS]
+    private Memory left = Memory.ofBytes(Memory.LINE); // [rows / ROWS][steps][ROWS][inputs]
     private final Memory[] right; // of each worker, a restored panel
     private Memory whole = Memory.ofBytes(Memory.LINE); // all panels
+    private Memory scales = Memory.ofBytes(Memory.LINE); // of each row that is rounded to bytes
 
+    private Numbers numbers;
+    private ActivationScheme activations;
     private PackedWeight weight;
     private CpuMatrix x;
     private CpuMatrix y;
@@ -50,9 +55,11 @@ final class TileProduct implements AutoCloseable {
     private final WorkerPool.Task multiplyPanels = this::multiplyPanels;
     private final WorkerPool.Task multiplyPieces = this::multiplyPieces;
 
-    TileProduct(BFloat16Tiles tiles, PanelRestorer restorer, WorkerPool pool, Scratch scratch) {
+    /// @param byteTiles null for none
+    TileProduct(BFloat16Tiles tiles, ByteTiles byteTiles, PanelRestorer restorer, WorkerPool pool, Scratch scratch) {
         assert BLOCK == OneDnn.BLOCK;
         this.tiles = tiles;
+        this.byteTiles = byteTiles;
         this.restorer = restorer;
         this.pool = pool;
         this.scratch = scratch;
@@ -64,23 +71,46 @@ final class TileProduct implements AutoCloseable {
         }
     }
 
+    boolean multipliesBytes() {
+        return byteTiles != null;
+    }
+
     /// `y = x·Wᵀ + bias`, both sides rounded to bfloat16 before.
     ///
     /// @param placed whether the last product was one by the same activations, arranged alike
     void multiply(PackedWeight newWeight, CpuMatrix newX, CpuMatrix newY, boolean placed) {
+        multiply(Numbers.BFLOAT16, ActivationScheme.NONE, newWeight, newX, newY, placed);
+    }
+
+    /// `y = x·Wᵀ + bias` with every row of `x` rounded to integers as `scheme` says.
+    ///
+    /// @param placed whether the last product was one by the same activations, rounded and arranged alike
+    void multiply(ActivationScheme scheme, PackedWeight newWeight, CpuMatrix newX, CpuMatrix newY, boolean placed) {
+        multiply(Numbers.UNSIGNED8, scheme, newWeight, newX, newY, placed);
+    }
+
+    private void multiply(
+            Numbers newNumbers,
+            ActivationScheme scheme,
+            PackedWeight newWeight,
+            CpuMatrix newX,
+            CpuMatrix newY,
+            boolean placed) {
+        numbers = newNumbers;
+        activations = scheme;
         weight = newWeight;
         x = newX;
         y = newY;
-        steps = Math.ceilDiv(weight.paddedInputs(), BFloat16Tiles.INPUTS);
+        steps = Math.ceilDiv(weight.paddedInputs(), stepInputs());
         int blocks = Math.ceilDiv(weight.outputs, BLOCK);
         boolean inPieces = x.rows() >= 2 * PIECE_ROWS && blocks * blockBytes() <= MOST_WHOLE_BYTES;
         int fair = inPieces ? PIECE_BLOCKS : blocks / (PANELS * pool.threads());
         int fitting = (int) (MOST_PANEL_BYTES / blockBytes());
         int panelBlocks = Math.max(Math.min(fair, Math.max(fitting, LEAST_BLOCKS)), 1);
         panel = panelBlocks * BLOCK;
-        chunk = (int) (MOST_PANEL_BYTES / panelBlocks / BFloat16Tiles.RIGHT_STEP);
+        chunk = (int) (MOST_PANEL_BYTES / panelBlocks / TileCode.RIGHT_STEP);
         biased = false;
-        for (int i = 0; i < weight.outputs && !biased; i++) {
+        for (int i = 0; i < weight.outputs && !biased && !rounds(); i++) {
             biased = Memory.getFloat(weight.bias(0) + (long) i * Float.BYTES) != 0;
         }
         reserve(inPieces ? blocks * blockBytes() : 0);
@@ -99,12 +129,21 @@ final class TileProduct implements AutoCloseable {
         return Math.ceilDiv(weight.outputs, panel);
     }
 
+    /// Whether inputs are rounded to integers; the bias is added when their sums are scaled then.
+    private boolean rounds() {
+        return numbers != Numbers.BFLOAT16;
+    }
+
+    private int stepInputs() {
+        return rounds() ? ByteTiles.INPUTS : BFloat16Tiles.INPUTS;
+    }
+
     private int depth() {
-        return steps * BFloat16Tiles.INPUTS;
+        return steps * stepInputs();
     }
 
     private long blockBytes() {
-        return PanelRestorer.blockBytes(Numbers.BFLOAT16, depth());
+        return (long) steps * TileCode.RIGHT_STEP;
     }
 
     private long edgeRow() {
@@ -120,7 +159,10 @@ final class TileProduct implements AutoCloseable {
                 arranged[worker] = Scratch.grown(arranged[worker], weight.paddedInputs());
             }
         }
-        left = Memory.grown(left, Math.ceilDiv(x.rows(), ROWS) * (long) steps * BFloat16Tiles.LEFT_STEP);
+        left = Memory.grown(left, Math.ceilDiv(x.rows(), ROWS) * (long) steps * TileCode.LEFT_STEP);
+        if (rounds()) {
+            scales = Memory.grown(scales, (long) x.rows() * Float.BYTES);
+        }
         long edge = ROWS * edgeRow() / Float.BYTES;
         scratch.require(BFloat16Tiles.ARGUMENT_BYTES / Float.BYTES
                 + Math.max(edge, Math.max(depth(), restorer.scratchFloats())));
@@ -140,7 +182,7 @@ final class TileProduct implements AutoCloseable {
 
     private void restore(int worker, int block, long destination) {
         long floats = scratch.of(worker) + BFloat16Tiles.ARGUMENT_BYTES;
-        restorer.restore(weight, Numbers.BFLOAT16, depth(), block, floats, destination);
+        restorer.restore(weight, numbers, depth(), block, floats, destination);
     }
 
     private void multiplyPanels(int worker, int from, int to) {
@@ -166,8 +208,12 @@ final class TileProduct implements AutoCloseable {
 
     private long left(int row) {
         return left.address()
-                + (long) (row / ROWS) * steps * BFloat16Tiles.LEFT_STEP
-                + (long) (row % ROWS) * BFloat16Tiles.LEFT_ROW;
+                + (long) (row / ROWS) * steps * TileCode.LEFT_STEP
+                + (long) (row % ROWS) * TileCode.ROW_BYTES;
+    }
+
+    private long scale(int row) {
+        return scales.address() + (long) row * Float.BYTES;
     }
 
     /// One row of activations.
@@ -187,7 +233,11 @@ final class TileProduct implements AutoCloseable {
         if (count < depth()) {
             Memory.zeroFloats(floats + (long) count * Float.BYTES, depth() - count);
         }
-        tiles.placeRowByTurns(floats, steps, left(row), arguments);
+        if (rounds()) {
+            Memory.putFloat(scale(row), byteTiles.placeRow(activations, floats, steps, left(row), arguments));
+        } else {
+            tiles.placeRowByTurns(floats, steps, left(row), arguments);
+        }
     }
 
     /// Rows `[from, to)` by `width` outputs from `column` on, whose restored blocks begin at `panels`.
@@ -201,18 +251,21 @@ final class TileProduct implements AutoCloseable {
         }
         for (int step = 0; step < steps; step += chunk) {
             int count = Math.min(chunk, steps - step);
-            long right = panels + (long) step * BFloat16Tiles.RIGHT_STEP;
+            long right = panels + (long) step * TileCode.RIGHT_STEP;
             for (int row = from; row < from + whole; row += ROWS) {
-                tiles.multiply(
-                        left(row) + (long) step * BFloat16Tiles.LEFT_STEP,
+                long result = y.at(row, column);
+                multiply(
+                        left(row) + (long) step * TileCode.LEFT_STEP,
                         right,
-                        blockBytes(),
                         count,
                         blocks,
-                        y.at(row, column),
+                        result,
                         y.rowBytes(),
-                        biased || step > 0,
+                        step > 0,
                         arguments);
+                if (rounds() && step + count == steps) {
+                    scale(result, y.rowBytes(), row, ROWS, column, width, arguments);
+                }
             }
         }
         for (int row = from + whole; row < to; row += ROWS) {
@@ -220,11 +273,37 @@ final class TileProduct implements AutoCloseable {
             for (int i = 0; biased && i < count; i++) {
                 startFromBias(edge + i * edgeRow(), column, width);
             }
-            tiles.multiply(left(row), panels, blockBytes(), steps, blocks, edge, edgeRow(), biased, arguments);
+            multiply(left(row), panels, steps, blocks, edge, edgeRow(), false, arguments);
+            if (rounds()) {
+                scale(edge, edgeRow(), row, count, column, Math.ceilDiv(width, weight.lanes) * weight.lanes, arguments);
+            }
             for (int i = 0; i < count; i++) {
                 Memory.copyFloats(edge + i * edgeRow(), y.at(row + i, column), width);
             }
         }
+    }
+
+    /// @param continues whether earlier steps have left their sums in the result
+    private void multiply(
+            long left,
+            long right,
+            int count,
+            int blocks,
+            long result,
+            long resultRow,
+            boolean continues,
+            long arguments) {
+        long block = blockBytes();
+        if (rounds()) {
+            byteTiles.multiply(left, right, block, count, blocks, result, resultRow, continues, arguments);
+        } else {
+            tiles.multiply(left, right, block, count, blocks, result, resultRow, biased || continues, arguments);
+        }
+    }
+
+    private void scale(long sums, long sumRow, int row, int count, int column, int width, long arguments) {
+        int strip = column / weight.lanes;
+        byteTiles.scale(sums, sumRow, count, width, scale(row), weight.factors(strip), weight.bias(strip), arguments);
     }
 
     private void startFromBias(long row, int column, int width) {
@@ -235,6 +314,7 @@ final class TileProduct implements AutoCloseable {
     public void close() {
         left.close();
         whole.close();
+        scales.close();
         for (Memory panels : right) {
             panels.close();
         }

@@ -189,7 +189,7 @@ class ManyRowsTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"17, 65, 72", "33, 200, 608", "300, 130, 96", "40, 2100, 72"})
+    @CsvSource({"17, 65, 72", "33, 200, 608", "300, 130, 96", "40, 2100, 72", "530, 200, 160", "64, 2048, 4160"})
     void multipliesRoundedInputsToTheSameBitsAsTheVectorKernels(int rows, int outputs, int inputs) {
         Weight weight = Samples.quantized(
                         QuantizationScheme.gptq(8, QuantizationScheme.PER_CHANNEL, true), outputs, inputs)
@@ -206,8 +206,8 @@ class ManyRowsTest {
                     results[backend == vectors ? 0 : 1] = Samples.values(backend, y);
                 }
             }
-            boolean found = oneDnn.products().contains("integers by oneDNN");
-            assertEquals(canAddBytes(), found, oneDnn.products());
+            boolean found = oneDnn.products().contains("integers by ");
+            assertEquals(oneDnn.products().contains("by AMX") || canAddBytes(), found, oneDnn.products());
         }
         assertArrayEquals(results[0], results[1]);
     }

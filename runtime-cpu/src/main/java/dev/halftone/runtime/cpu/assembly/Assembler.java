@@ -181,6 +181,13 @@ public final class Assembler {
         code.write(0xC0 | sums << 3 | a);
     }
 
+    /// `sums += a·b` of signed bytes, four rows of `b` side by side in every 32 bits.
+    public void multiplySignedTiles(int sums, int a, int b) {
+        vex(3, b, null);
+        code.write(0x5E);
+        code.write(0xC0 | sums << 3 | a);
+    }
+
     /// `sums += a·b` of bfloat16, two rows of `b` side by side in every 32 bits; the sums are float32.
     public void multiplyBFloat16Tiles(int sums, int a, int b) {
         vex(2, b, null);

@@ -132,6 +132,10 @@ class AssemblerTest {
 
     @Test
     void computesWithFloats() {
+        // vpmovdb [rdx+16], zmm3
+        assertBytes("62f27e48315a01", a -> a.vector(Instruction.VPMOVDB, Width.BITS_512, 3, 0, at(Register.RDX, 16)));
+        // vcvtdq2ps zmm0, [rax]
+        assertBytes("62f17c485b00", a -> a.vector(Instruction.VCVTDQ2PS, Width.BITS_512, 0, 0, at(Register.RAX)));
         // vcvtdq2ps zmm8, zmm8
         assertBytes("62517c485bc0", a -> a.vector(Instruction.VCVTDQ2PS, Width.BITS_512, 8, 0, 8));
         // vcvtps2dq ymm2, ymm2
@@ -241,6 +245,8 @@ class AssemblerTest {
         assertBytes(
                 "62f26f48725e01",
                 a -> a.vector(Instruction.VCVTNE2PS2BF16, Width.BITS_512, 3, 2, at(Register.RSI, 64)));
+        // tdpbssd tmm2, tmm5, tmm6
+        assertBytes("c4e24b5ed5", a -> a.multiplySignedTiles(2, 5, 6));
         // tdpbf16ps tmm2, tmm5, tmm6
         assertBytes("c4e24a5cd5", a -> a.multiplyBFloat16Tiles(2, 5, 6));
         // tileloadd tmm5, [rsi+r8*1+1024]
