@@ -23,7 +23,7 @@ import dev.halftone.runtime.cpu.assembly.Address;
 import dev.halftone.runtime.cpu.assembly.Assembler;
 import dev.halftone.runtime.cpu.assembly.Width;
 
-/// Writes the function of [BFloat16Restorer]: a strip of 4-bit codes to bfloat16, each two inputs that lie sixteen
+/// Writes the functions of [BFloat16Restorer]: a strip of codes to bfloat16, each two inputs that lie sixteen
 /// places apart in one word, as [PairKernel#roundPairs] leaves them.
 final class BFloat16Code {
     enum Argument {
@@ -42,8 +42,8 @@ final class BFloat16Code {
         }
     }
 
-    /// Vectors of words of one turn of the loop.
-    static final int WORDS = 4;
+    /// Inputs of one turn of the loop.
+    private static final int INPUTS = 32;
 
     private static final Width WIDE = Width.BITS_512;
     private static final int LINE = WIDE.bytes();
@@ -57,10 +57,22 @@ final class BFloat16Code {
     private static final int FACTOR = 28;
     private static final int CENTRE = 27;
 
+    /// The processor finds the lines between those that it is asked for.
+    private static final int PREFETCH_EACH = 4;
+
+    // Pairs of inputs, some in flight beside each other.
+    private static final int PAIRS = 8;
+    private static final int PAIRS_AT_A_TIME = 4;
+
     private BFloat16Code() {}
 
-    static byte[] restore() {
-        WeightForm form = WeightForm.CODES4;
+    /// Vectors of words of one turn of the loop.
+    static int words(WeightForm form) {
+        return INPUTS / form.fields;
+    }
+
+    static byte[] restore(WeightForm form) {
+        int words = words(form);
         Assembler code = new Assembler();
         code.constant(WIDE, MASK, (1 << form.bits) - 1 << form.shift());
         code.constant(WIDE, ONE, Float.floatToRawIntBits(1));
@@ -77,22 +89,24 @@ final class BFloat16Code {
         code.vector(VMOVUPS_LOAD, WIDE, CENTRE, 0, at(R9));
         code.loadAddress(RAX, at(R10));
         int turn = code.here();
-        code.prefetch(at(RSI, DigitCode.AHEAD * LINE));
-        for (int word = 0; word < WORDS; word++) {
+        for (int word = 0; word < words; word += PREFETCH_EACH) {
+            code.prefetch(at(RSI, (DigitCode.AHEAD + word) * LINE));
+        }
+        for (int word = 0; word < words; word++) {
             code.vector(VMOVUPS_LOAD, WIDE, word, 0, at(RSI, word * LINE));
         }
-        int pairs = WORDS / 2;
+        int pairs = words / 2;
         for (int word = 0; word < pairs; word++) {
             for (int field = 0; field < form.fields; field++) {
-                int low = 8 + 2 * (field % 4);
-                restore(code, word, low);
-                restore(code, word + pairs, low + 1);
+                int low = PAIRS + 2 * (field % PAIRS_AT_A_TIME);
+                restore(code, form, word, low);
+                restore(code, form, word + pairs, low + 1);
                 code.vector(VCVTNE2PS2BF16, WIDE, low, low + 1, low);
                 code.vector(VPERMW, WIDE, low, ORDER, low);
                 code.vector(VMOVUPS_STORE, WIDE, low, 0, at(RDX, (word * form.fields + field) * STEP));
             }
         }
-        code.add(RSI, WORDS * LINE);
+        code.add(RSI, words * LINE);
         code.add(RDX, pairs * form.fields * STEP);
         code.decrement(RAX);
         code.jumpIfNotZero(turn);
@@ -105,10 +119,10 @@ final class BFloat16Code {
     }
 
     /// The next code of every word, as a float; see [PackedWeight].
-    private static void restore(Assembler code, int word, int to) {
+    private static void restore(Assembler code, WeightForm form, int word, int to) {
         code.vector(VPANDD, WIDE, to, word, MASK);
         code.vector(VPORD, WIDE, to, to, ONE);
-        code.shift(VPRORD, WIDE, word, word, WeightForm.CODES4.bits);
+        code.shift(VPRORD, WIDE, word, word, form.bits);
         code.vector(VSUBPS, WIDE, to, to, CENTRE);
         code.vector(VMULPS, WIDE, to, to, FACTOR);
     }

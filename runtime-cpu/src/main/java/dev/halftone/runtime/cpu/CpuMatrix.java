@@ -5,6 +5,9 @@ import java.util.Objects;
 
 /// Row-major floats in native memory, `stride` floats from one row to the next.
 final class CpuMatrix implements Matrix {
+    /// Rows a multiple of this apart begin in few places of a cache, and drive each other out of it.
+    private static final int CROWDED_BYTES = 1024;
+
     private final Memory memory;
     private final boolean owner;
     private final long address;
@@ -25,8 +28,10 @@ final class CpuMatrix implements Matrix {
         if (rows < 1 || columns < 1) {
             throw new IllegalArgumentException("a matrix [" + rows + ", " + columns + "] has no elements");
         }
-        Memory memory = Memory.ofFloats((long) rows * columns);
-        return new CpuMatrix(memory, true, memory.address(), rows, columns, columns);
+        boolean crowded = rows > 1 && (long) columns * Float.BYTES % CROWDED_BYTES == 0;
+        int stride = crowded ? columns + (int) Memory.LINE / Float.BYTES : columns;
+        Memory memory = Memory.ofFloats((long) rows * stride);
+        return new CpuMatrix(memory, true, memory.address(), rows, columns, stride);
     }
 
     /// @throws IllegalArgumentException if `matrix` comes from another backend
@@ -58,11 +63,6 @@ final class CpuMatrix implements Matrix {
     /// Bytes from one row to the next.
     long rowBytes() {
         return (long) stride * Float.BYTES;
-    }
-
-    /// Rows follow each other without a gap.
-    boolean isDense() {
-        return stride == columns || rows == 1;
     }
 
     long address() {

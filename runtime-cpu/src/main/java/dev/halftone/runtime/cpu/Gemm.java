@@ -14,8 +14,10 @@ final class Gemm implements WorkerPool.Task {
         UPPER_RIGHT
     }
 
-    /// Rows of a panel: four strips of 512 bits then take 64 KiB, half of what a small second-level cache leaves.
-    static final int DEPTH = 256;
+    /// Rows of a panel: four strips of 512 bits then take 128 KiB, a quarter of a small second-level cache. With fewer
+    /// the
+    /// result goes to and fro more often, which costs more than the larger panel.
+    static final int DEPTH = 512;
 
     private static final int MOST_ROWS = 1024;
     private static final int LEAST_ROWS = 64;

@@ -98,7 +98,8 @@ final class ManyRows implements AutoCloseable {
         return true;
     }
 
-    /// `y = x·Wᵀ + bias` with the rows of `x` rounded to integers, if oneDNN or tiles are to do it. The result is that of
+    /// `y = x·Wᵀ + bias` with the rows of `x` rounded to integers, if oneDNN or tiles are to do it. The result is that
+    /// of
     /// [IntegerProduct] to the bit, and the units for bytes are several times as fast as any float, so nothing is
     /// measured for it.
     ///

@@ -1,6 +1,7 @@
 package dev.halftone.runtime.cpu;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.halftone.core.weight.QuantizationScheme;
 import org.junit.jupiter.api.Assumptions;
@@ -10,13 +11,21 @@ import org.junit.jupiter.params.provider.CsvSource;
 /// The words of the vector kernels, bit for bit.
 class BFloat16RestorerTest {
     @ParameterizedTest
-    @CsvSource({"32, false", "64, true", "128, false", "-1, true"})
-    void restoresAsTheVectorKernelsDo(int groupSize, boolean symmetric) {
+    @CsvSource({
+        "4, 32, false",
+        "4, 64, true",
+        "4, 128, false",
+        "4, -1, true",
+        "8, 32, false",
+        "8, 64, true",
+        "8, -1, true"
+    })
+    void restoresAsTheVectorKernelsDo(int bits, int groupSize, boolean symmetric) {
         TestBackends.requireMachineCode();
         Assumptions.assumeTrue(DigitKernels.load().restorer() != null, "no bfloat16 here");
         int inputs = 256;
         int lanes = Lanes.COUNT;
-        QuantizationScheme scheme = QuantizationScheme.gptq(4, groupSize, symmetric);
+        QuantizationScheme scheme = QuantizationScheme.gptq(bits, groupSize, symmetric);
         Kernels kernels = new VectorKernels();
         long step = (long) OneDnn.BLOCK * Integer.BYTES;
         long bytes = inputs / 2 * step;
@@ -26,6 +35,7 @@ class BFloat16RestorerTest {
                 Memory arguments = Memory.ofBytes(BFloat16Code.Argument.COUNT.ordinal() * (long) Long.BYTES);
                 Memory expected = Memory.ofBytes(bytes);
                 Memory found = Memory.ofBytes(bytes)) {
+            assertTrue(BFloat16Restorer.takes(weight));
             for (int strip = 0; strip < weight.strips; strip++) {
                 kernels.restore(weight, strip, 0, weight.wordsPerStrip(), floats.address());
                 long vector = weight.vectorBytes();
