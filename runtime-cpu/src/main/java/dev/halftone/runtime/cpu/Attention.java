@@ -21,12 +21,20 @@ final class Attention implements AutoCloseable {
     /// of threads, and so neither do results.
     static final int PART = 1024;
 
+    /// From the values that are multiplied to those that are asked for.
+    private static final int VALUES_AHEAD = 16;
+
     private static final int WHOLE = -1;
+
+    /// Floats that a vector, and what a function of machine code is told, have room in.
+    private static final int ROOM = (int) (3 * Memory.LINE) / Float.BYTES;
 
     private final Kernels kernels;
     private final WorkerPool pool;
     private final Scratch scratch;
     private final int lanes;
+    private final FloatTile floatTile; // null for none
+    private final MachineVerbs verbs; // null for none
     private final TileAttention tileAttention; // null for none
 
     private CpuMatrix queries;
@@ -54,9 +62,12 @@ final class Attention implements AutoCloseable {
     private final WorkerPool.Task attend = this::attend;
     private final WorkerPool.Task store = this::store;
 
-    /// @param tiles null for none
-    Attention(Kernels kernels, BFloat16Tiles tiles, WorkerPool pool, Scratch scratch) {
+    /// @param machine for few queries; null for none
+    /// @param tiles   for many; null for none
+    Attention(Kernels kernels, DigitKernels machine, BFloat16Tiles tiles, WorkerPool pool, Scratch scratch) {
         this.kernels = kernels;
+        floatTile = machine == null ? null : machine.floatTile();
+        verbs = machine == null ? null : machine.verbs();
         tileAttention = tiles == null ? null : new TileAttention(tiles, kernels, pool, scratch);
         this.pool = pool;
         this.scratch = scratch;
@@ -96,7 +107,7 @@ final class Attention implements AutoCloseable {
         if (tiled) {
             tileAttention.prepare(shape, batch, cache, layer);
         }
-        scratch.require((long) blockRows * (width + cache.paddedHead()) + 2L * blockRows + lanes + wide());
+        scratch.require((long) blockRows * (width + cache.paddedHead()) + 2L * blockRows + ROOM + wide());
         partial = scratch.shared(allPartials * partialBytes() / Float.BYTES);
         pool.splitFreely(tasks, 1, attend);
         merge();
@@ -331,18 +342,17 @@ final class Attention implements AutoCloseable {
         long sums = work + blockRows * scoreRow;
         long totals = sums + blockRows * sumRow;
         long maxima = totals + (long) blockRows * Float.BYTES;
-        long spare = maxima + (long) blockRows * Float.BYTES;
-        long wide = spare + (long) lanes * Float.BYTES;
-        scores(work, scoreRow, width, query, queryRow, count, base, slot, kvHead, wide);
+        long room = maxima + (long) blockRows * Float.BYTES;
+        scores(work, scoreRow, width, query, queryRow, count, base, slot, kvHead, room);
         for (int i = 0; i < count; i++) {
             int last = position + i * advance;
             int first = Math.max(begin, last - shape.window() + 1);
             int stop = Math.min(end, last + 1);
             long scores = work + i * scoreRow;
             long seen = scores + (long) (first - base) * Float.BYTES;
+            float maximum = maximum(seen, stop - first, room);
+            float total = exponentials(seen, stop - first, maximum, room);
             Memory.zeroFloats(scores, first - base);
-            float maximum = kernels.maximum(seen, stop - first);
-            float total = kernels.exponentials(seen, stop - first, maximum, spare);
             Memory.zeroFloats(scores + (long) (stop - base) * Float.BYTES, base + width - stop);
             Memory.putFloat(totals + (long) i * Float.BYTES, total);
             Memory.putFloat(maxima + (long) i * Float.BYTES, maximum);
@@ -352,7 +362,7 @@ final class Attention implements AutoCloseable {
         int even = cache.halves() ? low - low % 2 : low;
         long weights = work + (long) (even - base) * Float.BYTES;
         long values = cache.values(layer, slot, kvHead) + cache.vectorBytes(even);
-        weigh(weights, scoreRow, count, values, padded, end - even, sums, wide);
+        weigh(weights, scoreRow, count, values, padded, end - even, sums, room);
         for (int i = 0; i < count; i++) {
             float total = Memory.getFloat(totals + (long) i * Float.BYTES);
             if (part) {
@@ -361,12 +371,70 @@ final class Attention implements AutoCloseable {
                 Memory.putFloat(left + sumRow, total);
                 Memory.putFloat(left + sumRow + Float.BYTES, Memory.getFloat(maxima + (long) i * Float.BYTES));
             } else {
-                kernels.scale(sums + i * sumRow, 1 / total, result + i * resultRow, shape.headSize());
+                scale(sums + i * sumRow, 1 / total, result + i * resultRow, shape.headSize(), room);
             }
         }
     }
 
+    private float maximum(long x, int count, long room) {
+        int whole = count - count % lanes;
+        if (verbs == null || whole == 0) {
+            return kernels.maximum(x, count);
+        }
+        float maximum = verbs.maximum(x, whole / lanes, room);
+        for (int i = whole; i < count; i++) {
+            maximum = Math.max(maximum, Memory.getFloat(x + (long) i * Float.BYTES));
+        }
+        return maximum;
+    }
+
+    private float exponentials(long x, int count, float maximum, long room) {
+        int whole = count - count % lanes;
+        if (verbs == null || whole == 0) {
+            return kernels.exponentials(x, count, maximum, room);
+        }
+        float sum = verbs.exponentials(x, whole / lanes, maximum, room);
+        return RowKernel.exponentialTail(x, whole, count, maximum, sum);
+    }
+
+    private void scale(long x, float factor, long destination, int count, long room) {
+        if (verbs == null) {
+            kernels.scale(x, factor, destination, count);
+        } else {
+            verbs.multiply(x, factor, destination, count, room);
+        }
+    }
+
+    /// See [Kernels#tile].
+    ///
+    /// @param ahead see [FloatTile#multiply]
+    /// @param room  for its arguments
+    private void tile(
+            long a,
+            long aRow,
+            int rows,
+            long b,
+            long bStrip,
+            long ahead,
+            int depth,
+            long c,
+            long cRow,
+            float alpha,
+            long room) {
+        if (floatTile == null) {
+            kernels.tile(a, aRow, rows, b, bStrip, depth, c, cRow, alpha);
+        } else {
+            floatTile.multiply(a, aRow, rows, b, bStrip, ahead, depth, c, cRow, alpha, room);
+        }
+    }
+
+    private static long wide(long room) {
+        return room + (long) ROOM * Float.BYTES;
+    }
+
     /// `scale · q·Kᵀ` for all keys from `base` on; those a query must not see are computed too, and dropped later.
+    ///
+    /// @param room for arguments, and for a tile of keys that are widened
     private void scores(
             long scores,
             long scoreRow,
@@ -377,35 +445,44 @@ final class Attention implements AutoCloseable {
             int base,
             int slot,
             int kvHead,
-            long wide) {
+            long room) {
+        long wide = wide(room);
         long vector = (long) lanes * Float.BYTES;
         long wideStrip = cache.keyRows() * vector;
         long strips = cache.keys(layer, slot, kvHead) + base / lanes * cache.keyStripBytes();
         Memory.zeroFloats(scores, (long) Math.ceilDiv(count, Kernels.TILE_ROWS) * Kernels.TILE_ROWS * width);
         for (int strip = 0; strip < width / lanes; strip += Kernels.TILE_STRIPS) {
             long right = strips + strip * cache.keyStripBytes();
+            boolean last = strip + Kernels.TILE_STRIPS >= width / lanes;
+            long ahead = last || cache.halves() ? 0 : Kernels.TILE_STRIPS * wideStrip;
             if (cache.halves()) {
                 kernels.widen(right, Kernels.TILE_STRIPS * cache.keyRows() / 2, wide);
                 right = wide;
             }
             for (int row = 0; row < count; row += Kernels.TILE_ROWS) {
-                kernels.tile(
+                tile(
                         query + row * queryRow,
                         queryRow,
                         Math.min(Kernels.TILE_ROWS, count - row),
                         right,
                         wideStrip,
+                        ahead,
                         shape.headSize(),
                         scores + row * scoreRow + strip * vector,
                         scoreRow,
-                        shape.scale());
+                        shape.scale(),
+                        room);
             }
         }
     }
 
     /// `sums += weights·V`, a few positions at a time, so that their values stay in the first-level cache for all rows.
+    ///
+    /// @param room for arguments, and for values that are widened
     private void weigh(
-            long weights, long weightRow, int count, long values, int padded, int depth, long sums, long wide) {
+            long weights, long weightRow, int count, long values, int padded, int depth, long sums, long room) {
+        long wide = wide(room);
+        long ahead = cache.halves() ? 0 : VALUES_AHEAD * (long) lanes * Float.BYTES;
         long vector = (long) lanes * Float.BYTES;
         long sumRow = (long) padded * Float.BYTES;
         long stripBytes = cache.valueStripBytes();
@@ -428,7 +505,8 @@ final class Attention implements AutoCloseable {
                 int strip = 0;
                 for (; strip + Kernels.TILE_STRIPS <= strips; strip += Kernels.TILE_STRIPS) {
                     long from = right + strip * wideStrip;
-                    kernels.tile(left, weightRow, valid, from, wideStrip, positions, to + strip * vector, sumRow, 1f);
+                    long result = to + strip * vector;
+                    tile(left, weightRow, valid, from, wideStrip, ahead, positions, result, sumRow, 1f, room);
                 }
                 for (; strip < strips; strip++) {
                     long from = right + strip * wideStrip;

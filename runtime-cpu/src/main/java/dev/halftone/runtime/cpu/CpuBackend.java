@@ -75,7 +75,7 @@ public final class CpuBackend implements Backend {
         upperFactor = new UpperFactor(gemm, pool, kernels);
         BFloat16Tiles tiles = digitKernels == null ? null : BFloat16Tiles.load();
         gram = new Gram(kernels, tiles, pool, scratch);
-        attention = new Attention(kernels, tiles, pool, scratch);
+        attention = new Attention(kernels, digitKernels, tiles, pool, scratch);
         panels = new MatrixPanels(kernels);
         try {
             BFloat16Restorer codes = digitKernels == null ? null : digitKernels.restorer();

@@ -44,6 +44,7 @@ final class DigitKernels {
     private final BFloat16Restorer restorer; // null without AVX512-BF16
     private final RowProducts rowProducts = new RowProducts();
     private final MachineVerbs verbs = new MachineVerbs();
+    private final FloatTile floatTile = new FloatTile();
     private final Memory order = Memory.ofBytes(ORDER.length);
 
     /// @param tiles whether the processor's tiles may be used
@@ -147,6 +148,11 @@ final class DigitKernels {
     /// What multiplies few rows by weights without groups.
     RowProducts rowProducts() {
         return rowProducts;
+    }
+
+    /// What attention of few tokens is computed by.
+    FloatTile floatTile() {
+        return floatTile;
     }
 
     /// What treats each row by itself.

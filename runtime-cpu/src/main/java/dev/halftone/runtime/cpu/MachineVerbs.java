@@ -17,12 +17,91 @@ final class MachineVerbs {
     private final MemorySegment gate;
     private final MemorySegment squares;
     private final MemorySegment scale;
+    private final MemorySegment maximum;
+    private final MemorySegment exponentials;
+    private final MemorySegment rotate;
+    private final MemorySegment add;
+    private final MemorySegment multiply;
 
     MachineVerbs() {
-        MemorySegment[] places = MachineCode.place(List.of(VerbCode.gate(), VerbCode.squares(), VerbCode.scale()));
+        MemorySegment[] places = MachineCode.place(List.of(
+                VerbCode.gate(),
+                VerbCode.squares(),
+                VerbCode.scale(),
+                VerbCode.maximum(),
+                VerbCode.exponentials(),
+                VerbCode.rotate(),
+                VerbCode.add(),
+                VerbCode.multiply()));
         gate = places[0];
         squares = places[1];
         scale = places[2];
+        maximum = places[3];
+        exponentials = places[4];
+        rotate = places[5];
+        add = places[6];
+        multiply = places[7];
+    }
+
+    /// See [Kernels#maximum]; what is no number may be passed over.
+    ///
+    /// @param vectors of sixteen floats, at least one
+    /// @param scratch room for a vector and [#ARGUMENTS] floats
+    float maximum(long x, int vectors, long scratch) {
+        call(maximum, x, x, scratch, LANES, vectors * LANES, 0, scratch + (long) LANES * Float.BYTES);
+        float largest = Float.NEGATIVE_INFINITY;
+        for (int lane = 0; lane < LANES; lane++) {
+            largest = Math.max(largest, Memory.getFloat(scratch + (long) lane * Float.BYTES));
+        }
+        return largest;
+    }
+
+    /// See [Kernels#exponentials].
+    ///
+    /// @param vectors see [#maximum]
+    /// @param scratch see [#maximum]
+    float exponentials(long x, int vectors, float largest, long scratch) {
+        call(exponentials, x, x, scratch, LANES, vectors * LANES, largest, scratch + (long) LANES * Float.BYTES);
+        return Lanes.sum(scratch);
+    }
+
+    /// See [Kernels#rotate].
+    ///
+    /// @param scratch room for [#ARGUMENTS] floats
+    void rotate(long x, int half, long cosines, long sines, long scratch) {
+        if (half % LANES != 0) {
+            RowKernel.rotate(x, half, cosines, sines);
+            return;
+        }
+        if (Memory.CHECKED) {
+            Memory.check(sines, (long) half * Float.BYTES);
+        }
+        put(scratch, Argument.SINES, sines);
+        call(rotate, x, x + (long) half * Float.BYTES, cosines, half, half, 0, scratch);
+    }
+
+    /// See [Kernels#add].
+    ///
+    /// @param scratch room for [#ARGUMENTS] floats
+    void add(long x, long sum, int count, long scratch) {
+        int whole = count - count % LANES;
+        if (whole > 0) {
+            call(add, sum, x, sum, whole, whole, 0, scratch);
+        }
+        long tail = (long) whole * Float.BYTES;
+        RowKernel.add(x + tail, sum + tail, count - whole);
+    }
+
+    /// See [Kernels#scale].
+    ///
+    /// @param scratch room for [#ARGUMENTS] floats
+    void multiply(long x, float factor, long destination, int count, long scratch) {
+        int whole = count - count % LANES;
+        if (whole > 0) {
+            call(multiply, x, x, destination, whole, whole, factor, scratch);
+        }
+        long tail = (long) whole * Float.BYTES;
+        RowKernel.scale(x + tail, factor, destination + tail, count - whole);
     }
 
     /// See [Kernels#gate].

@@ -163,6 +163,11 @@ final class RowKernel {
     static float exponentials(long x, int count, float maximum, long scratch) {
         int whole = count - count % COUNT;
         float sum = Exponential.of(x, 1, maximum, 0, x, whole, scratch);
+        return exponentialTail(x, whole, count, maximum, sum);
+    }
+
+    /// The exponentials from `whole` on, added to `sum`.
+    static float exponentialTail(long x, int whole, int count, float maximum, float sum) {
         for (int i = whole; i < count; i++) {
             float e = (float) Math.exp(getFloat(place(x, i)) - maximum);
             Memory.putFloat(place(x, i), e);

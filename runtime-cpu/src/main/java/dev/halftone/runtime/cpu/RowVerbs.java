@@ -41,6 +41,7 @@ final class RowVerbs implements WorkerPool.Task {
 
     void rotate(CpuMatrix x, int newHeadSize, CpuMatrix cosines, CpuMatrix sines) {
         headSize = newHeadSize;
+        scratch.require(MachineVerbs.ARGUMENTS);
         start(Verb.ROTATE, x, cosines, sines);
     }
 
@@ -50,6 +51,7 @@ final class RowVerbs implements WorkerPool.Task {
     }
 
     void add(CpuMatrix x, CpuMatrix sum) {
+        scratch.require(MachineVerbs.ARGUMENTS);
         start(Verb.ADD, x, sum, sum);
     }
 
@@ -82,11 +84,11 @@ final class RowVerbs implements WorkerPool.Task {
                 }
                 case ROTATE -> {
                     for (int i = 0; i < columns; i += headSize) {
-                        kernels.rotate(first.at(row, i), headSize / 2, second.row(row), third.row(row));
+                        rotate(first.at(row, i), row, scratch.of(worker));
                     }
                 }
                 case GATE -> gate(row, columns, scratch.of(worker));
-                case ADD -> kernels.add(first.row(row), second.row(row), columns);
+                case ADD -> add(first.row(row), second.row(row), columns, scratch.of(worker));
                 case COPY -> Memory.copyFloats(first.row(row), second.row(row), columns);
             }
         }
@@ -97,6 +99,22 @@ final class RowVerbs implements WorkerPool.Task {
             machineVerbs.normalize(x, second.address(), epsilon, count, destination, room);
         } else {
             kernels.normalize(x, second.address(), epsilon, count, destination, room);
+        }
+    }
+
+    private void rotate(long x, int row, long room) {
+        if (machineVerbs != null) {
+            machineVerbs.rotate(x, headSize / 2, second.row(row), third.row(row), room);
+        } else {
+            kernels.rotate(x, headSize / 2, second.row(row), third.row(row));
+        }
+    }
+
+    private void add(long x, long sum, int count, long room) {
+        if (machineVerbs != null) {
+            machineVerbs.add(x, sum, count, room);
+        } else {
+            kernels.add(x, sum, count);
         }
     }
 

@@ -1,0 +1,50 @@
+package dev.halftone.runtime.cpu;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import java.util.Random;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/// The results of the vector kernel, bit for bit.
+class FloatTileTest {
+    @ParameterizedTest
+    @CsvSource({"1, 1, 1", "2, 5, 0.125", "3, 64, -0.3", "4, 128, 1"})
+    void multipliesAsTheVectorKernelDoes(int rows, int depth, float alpha) {
+        TestBackends.requireMachineCode();
+        Random random = new Random(3);
+        long aRow = (depth + 3) * 4L;
+        long bStrip = (depth + 1) * Memory.LINE;
+        long cRow = (Kernels.TILE_STRIPS + 1) * Memory.LINE;
+        try (Memory a = Memory.ofBytes(rows * aRow);
+                Memory b = Memory.ofBytes(Kernels.TILE_STRIPS * bStrip);
+                Memory expected = Memory.ofBytes(Kernels.TILE_ROWS * cRow);
+                Memory found = Memory.ofBytes(Kernels.TILE_ROWS * cRow);
+                Memory arguments = Memory.ofFloats(FloatTile.ARGUMENTS)) {
+            for (Memory memory : new Memory[] {a, b, expected}) {
+                for (long at = 0; at < memory.bytes(); at += Float.BYTES) {
+                    Memory.putFloat(memory.address() + at, (float) random.nextGaussian());
+                }
+            }
+            Memory.copyFloats(expected.address(), found.address(), (int) (found.bytes() / Float.BYTES));
+            TileKernel.tile(a.address(), aRow, rows, b.address(), bStrip, depth, expected.address(), cRow, alpha);
+            DigitKernels.load()
+                    .floatTile()
+                    .multiply(
+                            a.address(),
+                            aRow,
+                            rows,
+                            b.address(),
+                            bStrip,
+                            4 * bStrip,
+                            depth,
+                            found.address(),
+                            cRow,
+                            alpha,
+                            arguments.address());
+            for (long at = 0; at < found.bytes(); at += Integer.BYTES) {
+                assertEquals(Memory.getInt(expected.address() + at), Memory.getInt(found.address() + at), "byte " + at);
+            }
+        }
+    }
+}
