@@ -19,13 +19,16 @@ import java.util.stream.Collectors;
 /// @param mapped pages of files that are resident besides, where there is room
 public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
     /// Classes, compiled code, the compiler at work, threads: measured, see docs/performance.md.
-    private static final long RUNTIME = 100L << 20;
+    private static final long RUNTIME = 110L << 20;
 
     /// More of the same where the model is run, with what multiplies it and its scratch.
-    private static final long FORWARD_RUNTIME = 160L << 20;
+    private static final long FORWARD_RUNTIME = 80L << 20;
 
     /// What the tokenizer takes for each byte of its file.
     private static final long TOKENIZER = 12;
+
+    /// What it takes for each token of the text, whether that is used or dropped.
+    private static final long ENCODED = 350;
 
     /// Rows whose errors the methods with feedback compare, as float32 once restored and once as a change.
     private static final long COMPARED_ROWS = 512;
@@ -110,13 +113,13 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
         long grown = Math.max(calibration == null ? heap : heap + heap / 2, (long) (SLACK * (codes + arrays)));
         parts.put("Java heap", Math.min(grown, heapLimit));
         long ofLoop = calibration == null ? 0 : sum(parts) - parts.get("Java heap");
-        parts.put("Java itself", RUNTIME + (calibration == null ? 0 : FORWARD_RUNTIME + TOKENIZER * tokenizerBytes));
+        long running = calibration == null ? 0 : FORWARD_RUNTIME + ENCODED * calibration.textTokens();
+        parts.put("Java itself", RUNTIME + running + (calibration == null ? 0 : TOKENIZER * tokenizerBytes));
         // Pages are given back block by block, but before the first one, and before the model is run, the whole source
         // is
         // hashed, and the output is read back when the calibration is done with.
         long readBack = sourceBytes / config.layers() + Math.max(0, writtenBytes - ofLoop);
-        long run = calibration == null ? 0 : ofLoop + FORWARD_RUNTIME;
-        return new MemoryEstimate(parts, Math.max(readBack, sourceBytes - run));
+        return new MemoryEstimate(parts, Math.max(readBack, sourceBytes - ofLoop - running));
     }
 
     private static long sum(SequencedMap<String, Long> parts) {
