@@ -45,16 +45,18 @@ public final class Sampler {
 
     private static int likeliest(float[] logits) {
         int likeliest = 0;
+        float largest = Float.NEGATIVE_INFINITY;
         for (int i = 0; i < logits.length; i++) {
-            // Written so that NaN fails it too.
-            if (!(logits[i] < Float.POSITIVE_INFINITY)) {
-                throw unusable("the logit of token " + i + " is " + logits[i]);
-            }
-            if (logits[i] > logits[likeliest]) {
+            // One comparison for nearly all of them; written so that NaN fails it too.
+            if (!(logits[i] <= largest)) {
+                if (!(logits[i] < Float.POSITIVE_INFINITY)) {
+                    throw unusable("the logit of token " + i + " is " + logits[i]);
+                }
                 likeliest = i;
+                largest = logits[i];
             }
         }
-        if (logits[likeliest] == Float.NEGATIVE_INFINITY) {
+        if (largest == Float.NEGATIVE_INFINITY) {
             throw unusable("every logit is -Infinity");
         }
         return likeliest;

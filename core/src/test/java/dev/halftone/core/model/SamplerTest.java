@@ -181,6 +181,19 @@ class SamplerTest {
                 () -> new Sampler(SamplingOptions.greedy(), 3).sample(new float[] {1, 2}));
     }
 
+    @ParameterizedTest
+    @ValueSource(floats = {Float.NaN, Float.POSITIVE_INFINITY})
+    void refusesWhatIsNoLogit(float logit) {
+        for (int place : new int[] {0, 1, 2}) {
+            float[] logits = {1, 3, 2};
+            logits[place] = logit;
+            HalftoneException fault = assertThrows(
+                    HalftoneException.class, () -> new Sampler(SamplingOptions.greedy(), 3).sample(logits));
+            assertEquals(HalftoneException.Kind.NUMERICS, fault.kind());
+            assertTrue(fault.detail().contains("token " + place + " is " + logit), fault.detail());
+        }
+    }
+
     @Test
     void allocatesNothing() {
         float[] logits = new float[1000];

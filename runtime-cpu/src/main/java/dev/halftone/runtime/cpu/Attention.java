@@ -15,14 +15,11 @@ final class Attention implements AutoCloseable {
     private static final int QUERIES = TileAttention.QUERIES;
 
     /// Positions whose values are used for all rows of a block before the next ones.
-    private static final int POSITIONS = 128;
+    private static final int POSITIONS = 64;
 
     /// Positions of a single token's context in one task: whole tiles at every width. It does not depend on the number
     /// of threads, and so neither do results.
     static final int PART = 1024;
-
-    /// From the values that are multiplied to those that are asked for.
-    private static final int VALUES_AHEAD = 16;
 
     private static final int WHOLE = -1;
 
@@ -93,9 +90,7 @@ final class Attention implements AutoCloseable {
         batch = newBatch;
         cache = newCache;
         layer = newLayer;
-        if (batch.rows() == 1) {
-            store(0, 0, 1);
-        } else {
+        if (batch.rows() > batch.size()) {
             pool.split(batch.rows(), store);
         }
         int longest = plan();
@@ -109,7 +104,11 @@ final class Attention implements AutoCloseable {
         }
         scratch.require((long) blockRows * (width + cache.paddedHead()) + 2L * blockRows + ROOM + wide());
         partial = scratch.shared(allPartials * partialBytes() / Float.BYTES);
-        pool.splitFreely(tasks, 1, attend);
+        if (batch.rows() == batch.size()) {
+            pool.splitShrinking(tasks, 1, attend); // neighbours to one worker, which asks for the keys of the next
+        } else {
+            pool.splitFreely(tasks, 1, attend);
+        }
         merge();
     }
 
@@ -194,16 +193,23 @@ final class Attention implements AutoCloseable {
         tasks++;
     }
 
+    /// Keys and values of sequences with several tokens, which look at each other's.
     private void store(int worker, int from, int to) {
         int row = 0;
         for (int sequence = 0; sequence < batch.size() && row < to; sequence++) {
             int count = batch.count(sequence);
-            for (int token = Math.max(0, from - row); token < Math.min(count, to - row); token++) {
-                int position = batch.start(sequence) + token;
-                cache.store(layer, batch.slot(sequence), position, keys.row(row + token), values.row(row + token));
+            for (int token = Math.max(0, from - row); count > 1 && token < Math.min(count, to - row); token++) {
+                for (int head = 0; head < shape.kvHeads(); head++) {
+                    store(sequence, head, row + token, batch.start(sequence) + token);
+                }
             }
             row += count;
         }
+    }
+
+    private void store(int sequence, int head, int row, int position) {
+        int column = head * shape.headSize();
+        cache.store(layer, batch.slot(sequence), head, position, keys.at(row, column), values.at(row, column));
     }
 
     private void attend(int worker, int from, int to) {
@@ -218,6 +224,9 @@ final class Attention implements AutoCloseable {
                 int column = heads[task] * group * size;
                 long headBytes = (long) size * Float.BYTES;
                 int part = parts[task];
+                if (part == WHOLE || part == position / PART) {
+                    store(sequence, heads[task], row, position);
+                }
                 block(
                         scratch.of(worker),
                         queries.at(row, column),
@@ -229,6 +238,7 @@ final class Attention implements AutoCloseable {
                         part == WHOLE ? position + 1 : Math.min(position + 1, (part + 1) * PART),
                         slot,
                         heads[task],
+                        task + 1 < to ? firstKeys(task + 1) : 0,
                         part == WHOLE ? destination.at(row, column) : partial + partials[task] * partialBytes(),
                         headBytes,
                         part != WHOLE);
@@ -259,11 +269,25 @@ final class Attention implements AutoCloseable {
                         position + count,
                         slot,
                         heads[task] / group,
+                        0,
                         destination.at(row, column),
                         destination.rowBytes(),
                         false);
             }
         }
+    }
+
+    /// Of a task with a single token.
+    private long firstKeys(int task) {
+        int sequence = sequences[task];
+        int from = Math.max(parts[task] == WHOLE ? 0 : parts[task] * PART, batch.start(sequence) - shape.window() + 1);
+        return cache.keys(layer, batch.slot(sequence), heads[task]) + tileStart(from) / lanes * cache.keyStripBytes();
+    }
+
+    /// Where the tile of keys begins that this position is in.
+    private int tileStart(int position) {
+        int tile = Kernels.TILE_STRIPS * lanes;
+        return position / tile * tile;
     }
 
     /// Puts the parts of each head together.
@@ -316,6 +340,7 @@ final class Attention implements AutoCloseable {
     /// @param advance  positions from one query to the next: 1 for tokens, 0 for heads of one token
     /// @param begin    first key to look at, if the window reaches so far
     /// @param end      behind the last key
+    /// @param after    keys that will be read next, 0 where that is not known
     /// @param result   receives averages, or what a part leaves
     private void block(
             long work,
@@ -328,12 +353,13 @@ final class Attention implements AutoCloseable {
             int end,
             int slot,
             int kvHead,
+            long after,
             long result,
             long resultRow,
             boolean part) {
         int tile = Kernels.TILE_STRIPS * lanes;
         int low = Math.max(begin, position - shape.window() + 1);
-        int base = low / tile * tile;
+        int base = tileStart(low);
         int width = Math.ceilDiv(end - base, tile) * tile;
         int padded = cache.paddedHead();
         int blockRows = Math.ceilDiv(count, Kernels.TILE_ROWS) * Kernels.TILE_ROWS;
@@ -343,7 +369,10 @@ final class Attention implements AutoCloseable {
         long totals = sums + blockRows * sumRow;
         long maxima = totals + (long) blockRows * Float.BYTES;
         long room = maxima + (long) blockRows * Float.BYTES;
-        scores(work, scoreRow, width, query, queryRow, count, base, slot, kvHead, room);
+        // Halves are widened in pairs, so they begin at an even position.
+        int even = cache.halves() ? low - low % 2 : low;
+        long values = cache.values(layer, slot, kvHead) + cache.vectorBytes(even);
+        scores(work, scoreRow, end - base, query, queryRow, count, base, slot, kvHead, values, room);
         for (int i = 0; i < count; i++) {
             int last = position + i * advance;
             int first = Math.max(begin, last - shape.window() + 1);
@@ -358,11 +387,8 @@ final class Attention implements AutoCloseable {
             Memory.putFloat(maxima + (long) i * Float.BYTES, maximum);
         }
         Memory.zeroFloats(sums, (long) blockRows * padded);
-        // Halves are widened in pairs, so they begin at an even position.
-        int even = cache.halves() ? low - low % 2 : low;
         long weights = work + (long) (even - base) * Float.BYTES;
-        long values = cache.values(layer, slot, kvHead) + cache.vectorBytes(even);
-        weigh(weights, scoreRow, count, values, padded, end - even, sums, room);
+        weigh(weights, scoreRow, count, values, padded, end - even, sums, after, room);
         for (int i = 0; i < count; i++) {
             float total = Memory.getFloat(totals + (long) i * Float.BYTES);
             if (part) {
@@ -405,26 +431,29 @@ final class Attention implements AutoCloseable {
         }
     }
 
-    /// See [Kernels#tile].
+    /// See [FloatTile#multiply]; the vector kernels compute four strips where more than one is asked for.
     ///
-    /// @param ahead see [FloatTile#multiply]
-    /// @param room  for its arguments
+    /// @param room for arguments
     private void tile(
             long a,
             long aRow,
             int rows,
             long b,
             long bStrip,
-            long ahead,
+            int strips,
+            long next,
+            long nextStrip,
             int depth,
             long c,
             long cRow,
             float alpha,
             long room) {
-        if (floatTile == null) {
-            kernels.tile(a, aRow, rows, b, bStrip, depth, c, cRow, alpha);
+        if (floatTile != null) {
+            floatTile.multiply(a, aRow, rows, b, bStrip, strips, next, nextStrip, depth, c, cRow, alpha, room);
+        } else if (strips == 1) {
+            kernels.narrowTile(a, aRow, rows, b, depth, c, cRow, alpha);
         } else {
-            floatTile.multiply(a, aRow, rows, b, bStrip, ahead, depth, c, cRow, alpha, room);
+            kernels.tile(a, aRow, rows, b, bStrip, depth, c, cRow, alpha);
         }
     }
 
@@ -432,9 +461,10 @@ final class Attention implements AutoCloseable {
         return room + (long) ROOM * Float.BYTES;
     }
 
-    /// `scale · q·Kᵀ` for all keys from `base` on; those a query must not see are computed too, and dropped later.
+    /// `scale · q·Kᵀ` for `width` keys from `base` on; those a query must not see are computed too, and dropped later.
     ///
-    /// @param room for arguments, and for a tile of keys that are widened
+    /// @param values that will be read next
+    /// @param room   for arguments, and for a tile of keys that are widened
     private void scores(
             long scores,
             long scoreRow,
@@ -445,16 +475,21 @@ final class Attention implements AutoCloseable {
             int base,
             int slot,
             int kvHead,
+            long values,
             long room) {
         long wide = wide(room);
         long vector = (long) lanes * Float.BYTES;
         long wideStrip = cache.keyRows() * vector;
-        long strips = cache.keys(layer, slot, kvHead) + base / lanes * cache.keyStripBytes();
-        Memory.zeroFloats(scores, (long) Math.ceilDiv(count, Kernels.TILE_ROWS) * Kernels.TILE_ROWS * width);
-        for (int strip = 0; strip < width / lanes; strip += Kernels.TILE_STRIPS) {
-            long right = strips + strip * cache.keyStripBytes();
-            boolean last = strip + Kernels.TILE_STRIPS >= width / lanes;
-            long ahead = last || cache.halves() ? 0 : Kernels.TILE_STRIPS * wideStrip;
+        long stripBytes = cache.keyStripBytes();
+        long keys = cache.keys(layer, slot, kvHead) + base / lanes * stripBytes;
+        int strips = Math.ceilDiv(width, lanes);
+        Memory.zeroFloats(
+                scores, Math.ceilDiv(count, Kernels.TILE_ROWS) * Kernels.TILE_ROWS * (scoreRow / Float.BYTES));
+        for (int strip = 0; strip < strips; strip += Kernels.TILE_STRIPS) {
+            boolean last = strip + Kernels.TILE_STRIPS >= strips;
+            long right = keys + strip * stripBytes;
+            long next = last ? values : right + Kernels.TILE_STRIPS * stripBytes;
+            long nextStrip = last ? cache.valueStripBytes() : stripBytes;
             if (cache.halves()) {
                 kernels.widen(right, Kernels.TILE_STRIPS * cache.keyRows() / 2, wide);
                 right = wide;
@@ -466,7 +501,9 @@ final class Attention implements AutoCloseable {
                         Math.min(Kernels.TILE_ROWS, count - row),
                         right,
                         wideStrip,
-                        ahead,
+                        Math.min(Kernels.TILE_STRIPS, strips - strip),
+                        next,
+                        nextStrip,
                         shape.headSize(),
                         scores + row * scoreRow + strip * vector,
                         scoreRow,
@@ -478,11 +515,19 @@ final class Attention implements AutoCloseable {
 
     /// `sums += weights·V`, a few positions at a time, so that their values stay in the first-level cache for all rows.
     ///
-    /// @param room for arguments, and for values that are widened
+    /// @param after see [#block]
+    /// @param room  for arguments, and for values that are widened
     private void weigh(
-            long weights, long weightRow, int count, long values, int padded, int depth, long sums, long room) {
+            long weights,
+            long weightRow,
+            int count,
+            long values,
+            int padded,
+            int depth,
+            long sums,
+            long after,
+            long room) {
         long wide = wide(room);
-        long ahead = cache.halves() ? 0 : VALUES_AHEAD * (long) lanes * Float.BYTES;
         long vector = (long) lanes * Float.BYTES;
         long sumRow = (long) padded * Float.BYTES;
         long stripBytes = cache.valueStripBytes();
@@ -490,11 +535,13 @@ final class Attention implements AutoCloseable {
         long wideStrip = cache.halves() ? POSITIONS * vector : stripBytes;
         for (int first = 0; first < depth; first += POSITIONS) {
             int positions = Math.min(POSITIONS, depth - first);
-            long right = values + cache.vectorBytes(first);
+            long stored = values + cache.vectorBytes(first);
+            long right = stored;
+            boolean last = first + POSITIONS >= depth;
             if (cache.halves()) {
                 int words = Math.ceilDiv(positions, 2);
                 for (int strip = 0; strip < strips; strip++) {
-                    kernels.widen(right + strip * stripBytes, words, wide + strip * wideStrip);
+                    kernels.widen(stored + strip * stripBytes, words, wide + strip * wideStrip);
                 }
                 right = wide;
             }
@@ -502,15 +549,26 @@ final class Attention implements AutoCloseable {
                 int valid = Math.min(Kernels.TILE_ROWS, count - row);
                 long left = weights + row * weightRow + (long) first * Float.BYTES;
                 long to = sums + row * sumRow;
-                int strip = 0;
-                for (; strip + Kernels.TILE_STRIPS <= strips; strip += Kernels.TILE_STRIPS) {
-                    long from = right + strip * wideStrip;
-                    long result = to + strip * vector;
-                    tile(left, weightRow, valid, from, wideStrip, ahead, positions, result, sumRow, 1f, room);
-                }
-                for (; strip < strips; strip++) {
-                    long from = right + strip * wideStrip;
-                    kernels.narrowTile(left, weightRow, valid, from, positions, to + strip * vector, sumRow, 1f);
+                int step;
+                for (int strip = 0; strip < strips; strip += step) {
+                    step = strips - strip >= Kernels.TILE_STRIPS ? Kernels.TILE_STRIPS : 1;
+                    long next = strip + step < strips
+                            ? stored + (strip + step) * stripBytes
+                            : last ? after : stored + cache.vectorBytes(POSITIONS);
+                    tile(
+                            left,
+                            weightRow,
+                            valid,
+                            right + strip * wideStrip,
+                            wideStrip,
+                            step,
+                            next,
+                            last && strip + step >= strips ? cache.keyStripBytes() : stripBytes,
+                            positions,
+                            to + strip * vector,
+                            sumRow,
+                            1f,
+                            room);
                 }
             }
         }

@@ -95,29 +95,26 @@ final class CpuKvCache implements KvCache {
         return count * lanes * (halves ? Short.BYTES : Float.BYTES);
     }
 
-    /// Stores one token's keys and values of all heads.
+    /// Stores what one token's head brings.
     ///
     /// @throws dev.halftone.core.HalftoneException like [CachedFloat16#bits]
-    void store(int layer, int slot, int position, long tokenKeys, long tokenValues) {
-        for (int head = 0; head < kvHeads; head++) {
-            long from = tokenKeys + (long) head * headSize * Float.BYTES;
-            long strip = keys(layer, slot, head) + position / lanes * keyStripBytes();
-            for (int i = 0; i < headSize; i++) {
-                put(strip, i, position % lanes, Memory.getFloat(from + (long) i * Float.BYTES));
-            }
-            from = tokenValues + (long) head * headSize * Float.BYTES;
-            strip = values(layer, slot, head);
-            for (int i = 0; i < headSize; i += lanes) {
-                int count = Math.min(lanes, headSize - i);
-                if (halves) {
-                    for (int lane = 0; lane < count; lane++) {
-                        put(strip, position, lane, Memory.getFloat(from + (long) (i + lane) * Float.BYTES));
-                    }
-                } else {
-                    Memory.copyFloats(from + (long) i * Float.BYTES, strip + vectorBytes(position), count);
+    void store(int layer, int slot, int kvHead, int position, long headKeys, long headValues) {
+        long strip = keys(layer, slot, kvHead) + position / lanes * keyStripBytes();
+        for (int i = 0; i < headSize; i++) {
+            put(strip, i, position % lanes, Memory.getFloat(headKeys + (long) i * Float.BYTES));
+        }
+        strip = values(layer, slot, kvHead);
+        for (int i = 0; i < headSize; i += lanes) {
+            int count = Math.min(lanes, headSize - i);
+            long from = headValues + (long) i * Float.BYTES;
+            if (halves) {
+                for (int lane = 0; lane < count; lane++) {
+                    put(strip, position, lane, Memory.getFloat(from + (long) lane * Float.BYTES));
                 }
-                strip += valueStripBytes();
+            } else {
+                Memory.copyFloats(from, strip + vectorBytes(position), count);
             }
+            strip += valueStripBytes();
         }
     }
 

@@ -18,7 +18,6 @@ import java.util.List;
 final class DigitKernels {
     private static final List<String> NEEDED = List.of("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni");
     private static final int LANES = 16;
-    private static final long TILE_BYTES = DigitTileCode.TILE * DigitTileCode.TILE_ROW;
 
     /// Bytes of a word's inputs, those of each piece side by side.
     private static final byte[] ORDER = {0, 2, 4, 6, 1, 3, 5, 7, 0, 0, 0, 0, 0, 0, 0, 0};
@@ -30,7 +29,7 @@ final class DigitKernels {
     private static final int CHUNK = DigitTileCode.TILE_ROW;
 
     /// From here on tiles cost less.
-    private static final int LEAST_TILE_ROWS = 5;
+    private static final int LEAST_TILE_ROWS = 3;
 
     private static DigitKernels loaded;
     private static String refusal;
@@ -201,8 +200,7 @@ final class DigitKernels {
     /// Bytes that [#cut] and [#multiply] need to work in.
     static long scratchBytes(PackedWeight weight) {
         long cutting = weight.groups * (2L * DigitCode.width(weight.form).bytes() + Float.BYTES) + Memory.LINE;
-        long tiles = DigitTileCode.tiles(DigitTileCode.ROWS) * TILE_BYTES;
-        return Math.max(cutting, tiles + (long) weight.groupLength * LANES);
+        return Math.max(cutting, DigitTileCode.SCRATCH);
     }
 
     /// Cuts one row into digits.
@@ -324,6 +322,7 @@ final class DigitKernels {
             long scratch,
             long arguments) {
         int chunk = chunk(weight);
+        long sums = Math.ceilDiv(scratch, 4L * DigitTileCode.SUMS) * 4 * DigitTileCode.SUMS;
         put(arguments, Argument.WORDS, weight.words(from));
         put(arguments, Argument.FACTORS, weight.factors(from));
         put(arguments, Argument.CENTRES, weight.centres(from));
@@ -332,13 +331,16 @@ final class DigitKernels {
         put(arguments, Argument.DIGIT_STEP, weight.paddedInputs());
         put(arguments, Argument.TILE_STEP, (long) DigitTileCode.TILE * weight.paddedInputs());
         put(arguments, Argument.CONSTANTS, constants);
-        put(arguments, Argument.WORDS_PER_GROUP, weight.wordsPerGroup());
         put(arguments, Argument.GROUPS, weight.groups);
         put(arguments, Argument.CHUNKS, weight.groupLength / chunk);
+        put(arguments, Argument.ALL_CHUNKS, (long) (to - from) * weight.groups * (weight.groupLength / chunk));
         put(arguments, Argument.CHUNK_INPUTS, chunk);
-        put(arguments, Argument.CHUNK_CODES, (long) chunk * LANES);
-        put(arguments, Argument.SUMS, scratch);
-        put(arguments, Argument.CODES, scratch + DigitTileCode.tiles(DigitTileCode.ROWS) * TILE_BYTES);
+        put(arguments, Argument.CHUNK_WORDS, chunk / weight.form.fields / DigitTileCode.WORDS);
+        put(arguments, Argument.SLOT_REST, DigitTileCode.SLOT - (long) chunk * LANES);
+        put(arguments, Argument.GROUPS_LEFT, weight.groups);
+        put(arguments, Argument.ALL_GROUPS_LEFT, (long) (to - from) * weight.groups);
+        put(arguments, Argument.SUMS, sums);
+        put(arguments, Argument.SLOTS, sums + 2 * DigitTileCode.SUMS);
         put(arguments, Argument.CONFIGURATION, configuration(rows, chunk));
         put(arguments, Argument.STRIPS, to - from);
         put(arguments, Argument.BIAS, weight.bias(from));

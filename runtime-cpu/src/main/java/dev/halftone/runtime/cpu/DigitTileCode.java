@@ -32,9 +32,13 @@ import dev.halftone.runtime.cpu.assembly.Register;
 import dev.halftone.runtime.cpu.assembly.Width;
 
 /// Writes the product of [DigitKernels] on the tiles of AMX, which cost as much for sixteen rows of digits as for one:
-/// the codes of a strip's group are unpacked to bytes in the first cache, and every tile of digits is multiplied by
-/// them. What is done to the sums of a group is what [DigitCode] does, in the same order, so results are the same to
-/// the bit.
+/// codes are unpacked to bytes in the first cache, a chunk of a strip's inputs at a time, and every tile of digits is
+/// multiplied by them. What is done to the sums of a group is what [DigitCode] does, in the same order, so results are
+/// the same to the bit.
+///
+/// What was just stored comes late to a tile, and what a tile just stored comes late to a vector, so chunks are
+/// unpacked
+/// before their turn, and the sums of a group are used after those of the next are on their way.
 ///
 /// Digits lie as `[rows][DIGITS][paddedInputs]` bytes, the inputs of a word in the order of [DigitCode].
 final class DigitTileCode {
@@ -47,6 +51,24 @@ final class DigitTileCode {
     /// Bytes of a row of a tile.
     static final int TILE_ROW = 64;
 
+    /// Bytes of the codes of a chunk.
+    static final int SLOT = TILE * TILE_ROW;
+
+    /// Room for unpacked chunks, at a multiple of twice as much.
+    static final int SLOTS = 4 * SLOT;
+
+    /// Room for the sums of a group, at a multiple of four times as much; there are two.
+    static final int SUMS = SLOTS;
+
+    /// Bytes of all that a product works in, wherever they begin.
+    static final int SCRATCH = 8 * SLOTS;
+
+    /// Chunks that are unpacked before the first is multiplied.
+    private static final int AHEAD = 2;
+
+    /// Words that are unpacked without looking whether there are more.
+    static final int WORDS = 4;
+
     enum Argument {
         WORDS,
         FACTORS,
@@ -56,15 +78,18 @@ final class DigitTileCode {
         DIGIT_STEP,
         TILE_STEP,
         CONSTANTS,
-        WORDS_PER_GROUP,
         GROUPS,
-        CHUNKS,
+        CHUNKS, // of a group
+        ALL_CHUNKS,
         CHUNK_INPUTS,
-        CHUNK_CODES,
-        CODES,
+        CHUNK_WORDS, // in units of WORDS
+        SLOT_REST, // bytes that a chunk leaves of its slot
+        SLOTS,
         SUMS,
         CONFIGURATION,
         STRIPS,
+        GROUPS_LEFT, // of the strip whose tiles are multiplied
+        ALL_GROUPS_LEFT,
         BIAS,
         RESULT,
         RESULT_ROW,
@@ -82,7 +107,9 @@ final class DigitTileCode {
     static final int INPUTS = 3;
     static final int CODES = 6;
 
-    // Vectors.
+    // Vectors; the results of up to sixteen rows come first.
+    private static final int SPARE = ROWS;
+    private static final int SPARES = 12;
     private static final int MASK = 31;
     private static final int ONE = 30;
     private static final int CENTRE = 29;
@@ -102,7 +129,7 @@ final class DigitTileCode {
         return Math.ceilDiv(rows * DigitCode.DIGITS, TILE);
     }
 
-    /// See [DigitCode#product]; for neighbouring strips.
+    /// See [DigitCode#product]; for neighbouring strips. Overwrites arguments.
     static byte[] product(WeightForm form, int rows) {
         return new DigitTileCode(form, rows).product();
     }
@@ -117,20 +144,24 @@ final class DigitTileCode {
         code.load(RAX, Argument.CONFIGURATION.argument());
         code.configureTiles(at(RAX));
         code.load(RSI, Argument.WORDS.argument());
+        code.load(RCX, Argument.SLOTS.argument());
+        code.load(RDX, Argument.SLOTS.argument());
         code.load(R8, Argument.FACTORS.argument());
         code.load(R9, Argument.CENTRES.argument());
-        code.load(R12, Argument.BIAS.argument());
-        code.load(R13, Argument.RESULT.argument());
-        code.load(R14, Argument.STRIPS.argument());
+        code.load(R10, Argument.DIGITS.argument());
+        code.load(R12, Argument.SUMS.argument());
+        code.load(R14, Argument.ALL_CHUNKS.argument());
         code.load(RBP, Argument.DIGIT_STEP.argument());
         code.constant(R15, TILE_ROW);
+        for (int i = 0; i < AHEAD; i++) {
+            unpack();
+        }
+        multiply();
         int strip = code.here();
         begin();
-        code.load(R10, Argument.DIGITS.argument());
         code.load(R11, Argument.CONSTANTS.argument());
         code.load(RBX, Argument.GROUPS.argument());
         int group = code.here();
-        unpack();
         multiply();
         endGroup();
         code.add(R8, LINE);
@@ -138,9 +169,8 @@ final class DigitTileCode {
         code.add(R11, rows * DigitCode.CONSTANTS * Float.BYTES);
         code.decrement(RBX);
         code.jumpIfNotZero(group);
-        code.add(R12, LINE);
-        code.add(R13, LINE);
-        code.decrement(R14);
+        end();
+        code.decrement(Argument.STRIPS.argument());
         code.jumpIfNotZero(strip);
         code.releaseTiles();
         for (int i = saved.length - 1; i >= 0; i--) {
@@ -150,77 +180,108 @@ final class DigitTileCode {
         return code.code();
     }
 
+    /// The results begin with the bias.
     private void begin() {
-        code.vector(VMOVUPS_LOAD, WIDE, 0, 0, at(R12));
-        code.loadAddress(RAX, at(R13));
+        code.load(R13, Argument.BIAS.argument());
         for (int row = 0; row < rows; row++) {
-            code.vector(VMOVUPS_STORE, WIDE, 0, 0, at(RAX));
-            code.add(RAX, Argument.RESULT_ROW.argument());
+            code.vector(VMOVUPS_LOAD, WIDE, row, 0, at(R13));
         }
+        code.add(R13, LINE);
+        code.store(R13, Argument.BIAS.argument());
     }
 
-    /// The codes of a group to bytes, a line for each piece of a word.
+    private void end() {
+        code.load(RAX, Argument.RESULT.argument());
+        code.loadAddress(R13, at(RAX));
+        for (int row = 0; row < rows; row++) {
+            code.vector(VMOVUPS_STORE, WIDE, row, 0, at(R13));
+            code.add(R13, Argument.RESULT_ROW.argument());
+        }
+        code.add(RAX, LINE);
+        code.store(RAX, Argument.RESULT.argument());
+    }
+
+    /// The codes of the next chunk to bytes, a line for each piece of a word, unless there is no more.
     private void unpack() {
         int pieces = DigitCode.pieces(form);
-        code.load(RDX, Argument.CODES.argument());
-        code.load(RAX, Argument.WORDS_PER_GROUP.argument());
-        int word = code.here();
-        code.prefetch(at(RSI, DigitCode.AHEAD * LINE));
-        for (int piece = 0; piece < pieces; piece++) {
-            code.shift(VPRORD, WIDE, piece, at(RSI), form.shift() + piece * form.bits);
-            if (pieces > 1) {
-                code.vector(VPANDD, WIDE, piece, piece, MASK);
+        code.decrement(R14);
+        int none = code.skipIfNegative();
+        code.load(R13, Argument.CHUNK_WORDS.argument());
+        int words = code.here();
+        for (int word = 0; word < WORDS; word++) {
+            code.prefetch(at(RSI, (word + DigitCode.AHEAD) * LINE));
+            for (int piece = 0; piece < pieces; piece++) {
+                int line = word * pieces + piece;
+                int spare = SPARE + line % SPARES;
+                code.shift(VPRORD, WIDE, spare, at(RSI, word * LINE), form.shift() + piece * form.bits);
+                if (pieces > 1) {
+                    code.vector(VPANDD, WIDE, spare, spare, MASK);
+                }
+                code.vector(VMOVUPS_STORE, WIDE, spare, 0, at(RCX, line * LINE));
             }
-            code.vector(VMOVUPS_STORE, WIDE, piece, 0, at(RDX, piece * LINE));
         }
-        code.add(RSI, LINE);
-        code.add(RDX, pieces * LINE);
-        code.decrement(RAX);
-        code.jumpIfNotZero(word);
+        code.add(RSI, WORDS * LINE);
+        code.add(RCX, WORDS * pieces * LINE);
+        code.decrement(R13);
+        code.jumpIfNotZero(words);
+        code.add(RCX, Argument.SLOT_REST.argument());
+        code.and(RCX, ~SLOTS);
+        code.land(none);
     }
 
+    /// The sums of the next group, if there is one, behind those that [#endGroup] takes next.
     private void multiply() {
         int tiles = tiles(rows);
+        code.decrement(Argument.ALL_GROUPS_LEFT.argument());
+        int none = code.skipIfNegative();
         for (int tile = 0; tile < tiles; tile++) {
             code.zeroTile(tile);
         }
-        code.load(RDX, Argument.CODES.argument());
         code.load(RAX, Argument.CHUNKS.argument());
         int chunk = code.here();
         code.loadTile(CODES, at(RDX, R15, 1));
-        code.loadAddress(RCX, at(R10));
+        code.loadAddress(R13, at(R10));
         for (int tile = 0; tile < tiles; tile++) {
-            code.loadTile(INPUTS + tile, at(RCX, RBP, 1));
+            code.loadTile(INPUTS + tile, at(R13, RBP, 1));
             code.multiplyTiles(tile, INPUTS + tile, CODES);
             if (tile + 1 < tiles) {
-                code.add(RCX, Argument.TILE_STEP.argument());
+                code.add(R13, Argument.TILE_STEP.argument());
             }
         }
-        code.add(RDX, Argument.CHUNK_CODES.argument());
+        code.add(RDX, SLOT);
+        code.and(RDX, ~SLOTS);
         code.add(R10, Argument.CHUNK_INPUTS.argument());
+        unpack();
         code.decrement(RAX);
         code.jumpIfNotZero(chunk);
-        code.load(RCX, Argument.SUMS.argument());
+        code.loadAddress(R13, at(R12));
         for (int tile = 0; tile < tiles; tile++) {
-            code.storeTile(tile, at(RCX, R15, 1));
+            code.storeTile(tile, at(R13, R15, 1));
             if (tile + 1 < tiles) {
-                code.add(RCX, TILE * TILE_ROW);
+                code.add(R13, TILE * TILE_ROW);
             }
         }
+        code.decrement(Argument.GROUPS_LEFT.argument());
+        int sameStrip = code.skipIfNotZero();
+        code.load(R10, Argument.DIGITS.argument());
+        code.load(RAX, Argument.GROUPS.argument());
+        code.store(RAX, Argument.GROUPS_LEFT.argument());
+        code.land(sameStrip);
+        code.land(none);
+        code.add(R12, SUMS);
+        code.and(R12, ~(2 * SUMS));
     }
 
     private void endGroup() {
         code.vector(VMOVUPS_LOAD, WIDE, CENTRE, 0, at(R9));
         code.vector(VSUBPS, WIDE, CENTRE, CENTRE, ONE);
         code.vector(VMOVUPS_LOAD, WIDE, FACTOR, 0, at(R8));
-        code.load(RCX, Argument.SUMS.argument());
-        code.loadAddress(RAX, at(R13));
         for (int row = 0; row < rows; row++) {
             int constants = row * DigitCode.CONSTANTS * Float.BYTES;
-            int first = row % 4 * (DigitCode.DIGITS + 1); // other registers, so that rows overlap
+            int first = SPARE + row * DigitCode.DIGITS % SPARES; // other registers, so that rows overlap
             for (int digit = 0; digit < DigitCode.DIGITS; digit++) {
                 int sum = first + digit;
-                code.vector(VCVTDQ2PS, WIDE, sum, 0, at(RCX, (row * DigitCode.DIGITS + digit) * TILE_ROW));
+                code.vector(VCVTDQ2PS, WIDE, sum, 0, at(R12, (row * DigitCode.DIGITS + digit) * TILE_ROW));
                 Address value = at(R11, constants + digit * Float.BYTES);
                 if (digit == 0) {
                     code.broadcast(VMULPS, WIDE, first, first, value);
@@ -229,11 +290,7 @@ final class DigitTileCode {
                 }
             }
             code.broadcast(VFNMADD231PS, WIDE, first, CENTRE, at(R11, constants + DigitCode.DIGITS * Float.BYTES));
-            int result = first + DigitCode.DIGITS;
-            code.vector(VMOVUPS_LOAD, WIDE, result, 0, at(RAX));
-            code.vector(VFMADD231PS, WIDE, result, first, FACTOR);
-            code.vector(VMOVUPS_STORE, WIDE, result, 0, at(RAX));
-            code.add(RAX, Argument.RESULT_ROW.argument());
+            code.vector(VFMADD231PS, WIDE, row, first, FACTOR);
         }
     }
 }

@@ -3,6 +3,7 @@ package dev.halftone.runtime.cpu;
 import dev.halftone.runtime.cpu.FloatTileCode.Argument;
 import dev.halftone.runtime.cpu.assembly.MachineCode;
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
 import java.util.List;
 
 /// The register tile of [TileKernel] in machine code, with its results to the bit, for attention of single tokens: it
@@ -11,11 +12,25 @@ final class FloatTile {
     /// Floats that hold what the function is told.
     static final int ARGUMENTS = Argument.COUNT.ordinal() * Long.BYTES / Float.BYTES;
 
-    private final MemorySegment function = MachineCode.place(List.of(FloatTileCode.tile()))[0];
+    /// Strips that are asked for ahead, a line of each at every step.
+    static final int NEXT_STRIPS = Kernels.TILE_STRIPS;
+
+    private final MemorySegment[] functions; // [strips - 1]
+
+    FloatTile() {
+        List<byte[]> codes = new ArrayList<>();
+        for (int strips = 1; strips <= Kernels.TILE_STRIPS; strips++) {
+            codes.add(FloatTileCode.tile(strips));
+        }
+        functions = MachineCode.place(codes);
+    }
 
     /// See [Kernels#tile].
     ///
-    /// @param ahead     bytes from what is read of `b` to what is to be on its way to the first cache
+    /// @param strips    columns, in vectors: 1 to [Kernels#TILE_STRIPS]
+    /// @param next      what is to be on its way to the first cache, `depth` lines of each of [#NEXT_STRIPS]
+    ///                  strips; it may be any address
+    /// @param nextStrip bytes from one of these strips to the next
     /// @param arguments room for [#ARGUMENTS] floats
     void multiply(
             long a,
@@ -23,7 +38,9 @@ final class FloatTile {
             int rows,
             long b,
             long bStrip,
-            long ahead,
+            int strips,
+            long next,
+            long nextStrip,
             int depth,
             long c,
             long cRow,
@@ -33,11 +50,11 @@ final class FloatTile {
             for (int row = 0; row < rows; row++) {
                 Memory.check(a + row * aRow, (long) depth * Float.BYTES);
             }
-            for (int strip = 0; strip < Kernels.TILE_STRIPS; strip++) {
+            for (int strip = 0; strip < strips; strip++) {
                 Memory.check(b + strip * bStrip, depth * Memory.LINE);
             }
             for (int row = 0; row < Kernels.TILE_ROWS; row++) {
-                Memory.check(c + row * cRow, Kernels.TILE_STRIPS * Memory.LINE);
+                Memory.check(c + row * cRow, strips * Memory.LINE);
             }
             Memory.check(arguments, (long) ARGUMENTS * Float.BYTES);
         }
@@ -46,12 +63,13 @@ final class FloatTile {
         }
         put(arguments, Argument.B.ordinal(), b);
         put(arguments, Argument.B_STRIP.ordinal(), bStrip);
-        put(arguments, Argument.AHEAD.ordinal(), ahead);
+        put(arguments, Argument.NEXT.ordinal(), next);
+        put(arguments, Argument.NEXT_STRIP.ordinal(), nextStrip);
         put(arguments, Argument.DEPTH.ordinal(), depth);
         put(arguments, Argument.C.ordinal(), c);
         put(arguments, Argument.C_ROW.ordinal(), cRow);
         put(arguments, Argument.ALPHA.ordinal(), Float.floatToRawIntBits(alpha));
-        MachineCode.call(function, arguments);
+        MachineCode.call(functions[strips - 1], arguments);
     }
 
     private static void put(long arguments, int argument, long value) {

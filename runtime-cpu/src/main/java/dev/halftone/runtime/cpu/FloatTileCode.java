@@ -11,6 +11,7 @@ import static dev.halftone.runtime.cpu.assembly.Register.R10;
 import static dev.halftone.runtime.cpu.assembly.Register.R11;
 import static dev.halftone.runtime.cpu.assembly.Register.R12;
 import static dev.halftone.runtime.cpu.assembly.Register.R13;
+import static dev.halftone.runtime.cpu.assembly.Register.R14;
 import static dev.halftone.runtime.cpu.assembly.Register.R8;
 import static dev.halftone.runtime.cpu.assembly.Register.R9;
 import static dev.halftone.runtime.cpu.assembly.Register.RAX;
@@ -25,7 +26,7 @@ import dev.halftone.runtime.cpu.assembly.Assembler;
 import dev.halftone.runtime.cpu.assembly.Register;
 import dev.halftone.runtime.cpu.assembly.Width;
 
-/// Writes the function of [FloatTile]: what [TileKernel#tile] does, step by step.
+/// Writes the functions of [FloatTile]: what [TileKernel#tile] does, step by step.
 final class FloatTileCode {
     enum Argument {
         A0,
@@ -34,7 +35,8 @@ final class FloatTileCode {
         A3,
         B,
         B_STRIP,
-        AHEAD,
+        NEXT,
+        NEXT_STRIP,
         DEPTH,
         C,
         C_ROW,
@@ -49,45 +51,48 @@ final class FloatTileCode {
     private static final Width WIDE = Width.BITS_512;
     private static final int LINE = WIDE.bytes();
     private static final int ROWS = Kernels.TILE_ROWS;
-    private static final int STRIPS = Kernels.TILE_STRIPS;
 
     // Registers: the sums from 0 on, row by row, then the vectors of b.
-    private static final int RIGHT = ROWS * STRIPS;
-    private static final int LEFT = RIGHT + STRIPS;
+    private static final int RIGHT = ROWS * Kernels.TILE_STRIPS;
+    private static final int LEFT = RIGHT + Kernels.TILE_STRIPS;
 
     private FloatTileCode() {}
 
-    static byte[] tile() {
+    /// @param strips columns, in vectors: up to [Kernels#TILE_STRIPS]
+    static byte[] tile(int strips) {
         Register[] rows = {RSI, R8, R9, R10};
         Assembler code = new Assembler();
-        code.push(RBX);
-        code.push(R12);
-        code.push(R13);
+        Register[] saved = {RBX, R12, R13, R14};
+        for (Register register : saved) {
+            code.push(register);
+        }
         for (int row = 0; row < ROWS; row++) {
             code.load(rows[row], Argument.values()[row].argument());
         }
         code.load(RDX, Argument.B.argument());
         code.load(R11, Argument.B_STRIP.argument());
         code.loadAddress(RAX, at(RDX, R11, 2));
-        code.loadAddress(R12, at(RDX));
-        code.add(R12, Argument.AHEAD.argument());
-        code.loadAddress(R13, at(R12, R11, 2));
+        code.load(R12, Argument.NEXT.argument());
+        code.load(R14, Argument.NEXT_STRIP.argument());
+        code.loadAddress(R13, at(R12, R14, 2));
         code.load(RCX, Argument.DEPTH.argument());
         code.constant(RBX, 0);
-        for (int sum = 0; sum < RIGHT; sum++) {
+        for (int sum = 0; sum < ROWS * strips; sum++) {
             code.vector(VPXORD, WIDE, sum, sum, sum);
         }
         int step = code.here();
-        Address[] strips = {at(RDX), at(RDX, R11, 1), at(RAX), at(RAX, R11, 1)};
-        Address[] ahead = {at(R12), at(R12, R11, 1), at(R13), at(R13, R11, 1)};
-        for (int strip = 0; strip < STRIPS; strip++) {
-            code.vector(VMOVUPS_LOAD, WIDE, RIGHT + strip, 0, strips[strip]);
-            code.prefetch(ahead[strip]);
+        Address[] right = {at(RDX), at(RDX, R11, 1), at(RAX), at(RAX, R11, 1)};
+        Address[] next = {at(R12), at(R12, R14, 1), at(R13), at(R13, R14, 1)};
+        for (int strip = 0; strip < strips; strip++) {
+            code.vector(VMOVUPS_LOAD, WIDE, RIGHT + strip, 0, right[strip]);
+        }
+        for (Address line : next) {
+            code.prefetch(line);
         }
         for (int row = 0; row < ROWS; row++) {
             code.vector(VPBROADCASTD, WIDE, LEFT + row, 0, at(rows[row], RBX, Float.BYTES));
-            for (int strip = 0; strip < STRIPS; strip++) {
-                code.vector(VFMADD231PS, WIDE, row * STRIPS + strip, LEFT + row, RIGHT + strip);
+            for (int strip = 0; strip < strips; strip++) {
+                code.vector(VFMADD231PS, WIDE, row * strips + strip, LEFT + row, RIGHT + strip);
             }
         }
         for (Register pointer : new Register[] {RDX, RAX, R12, R13}) {
@@ -99,16 +104,16 @@ final class FloatTileCode {
         code.vector(VPBROADCASTD, WIDE, LEFT, 0, Argument.ALPHA.argument());
         code.load(RAX, Argument.C.argument());
         for (int row = 0; row < ROWS; row++) {
-            for (int strip = 0; strip < STRIPS; strip++) {
-                int sum = row * STRIPS + strip;
+            for (int strip = 0; strip < strips; strip++) {
+                int sum = row * strips + strip;
                 code.vector(VFMADD213PS, WIDE, sum, LEFT, at(RAX, strip * LINE));
                 code.vector(VMOVUPS_STORE, WIDE, sum, 0, at(RAX, strip * LINE));
             }
             code.add(RAX, Argument.C_ROW.argument());
         }
-        code.pop(R13);
-        code.pop(R12);
-        code.pop(RBX);
+        for (int i = saved.length - 1; i >= 0; i--) {
+            code.pop(saved[i]);
+        }
         code.returnToJava();
         return code.code();
     }

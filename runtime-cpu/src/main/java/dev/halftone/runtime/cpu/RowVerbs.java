@@ -11,7 +11,7 @@ final class RowVerbs implements WorkerPool.Task {
     }
 
     /// Below this many numbers, waking a worker costs more than it brings.
-    private static final int WORTH_SPLITTING = 1 << 14;
+    private static final int WORTH_SPLITTING = 1 << 13;
 
     private final Kernels kernels;
     private final MachineVerbs machineVerbs; // null for none

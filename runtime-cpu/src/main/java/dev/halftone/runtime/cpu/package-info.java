@@ -4,7 +4,7 @@
 /// - **Layout.** Every right-hand side lies in *strips*: one output (or key, or column) per lane. No kernel sums across
 ///   lanes, groups of any length are alike, and one bound form serves single rows, few rows and matrix products.
 /// - **Few rows** ([dev.halftone.runtime.cpu.SmallProduct]) are bound by reading the weight, four strips far apart side
-///   by side. Where the processor sums products of bytes (AVX512-VNNI, and AMX from five rows on) inputs are cut into
+///   by side. Where the processor sums products of bytes (AVX512-VNNI, and AMX from three rows on) inputs are cut into
 ///   digits and multiplied by codes as they are, in machine code of our own
 ///   ([dev.halftone.runtime.cpu.DigitKernels]); elsewhere codes become floats by masking
 ///   ([dev.halftone.runtime.cpu.WeightForm]).

@@ -9,8 +9,8 @@ import org.junit.jupiter.params.provider.CsvSource;
 /// The results of the vector kernel, bit for bit.
 class FloatTileTest {
     @ParameterizedTest
-    @CsvSource({"1, 1, 1", "2, 5, 0.125", "3, 64, -0.3", "4, 128, 1"})
-    void multipliesAsTheVectorKernelDoes(int rows, int depth, float alpha) {
+    @CsvSource({"1, 4, 1, 1", "2, 1, 5, 0.125", "3, 3, 64, -0.3", "4, 2, 128, 1", "4, 4, 64, 1"})
+    void multipliesAsTheVectorKernelDoes(int rows, int strips, int depth, float alpha) {
         TestBackends.requireMachineCode();
         Random random = new Random(3);
         long aRow = (depth + 3) * 4L;
@@ -27,7 +27,16 @@ class FloatTileTest {
                 }
             }
             Memory.copyFloats(expected.address(), found.address(), (int) (found.bytes() / Float.BYTES));
-            TileKernel.tile(a.address(), aRow, rows, b.address(), bStrip, depth, expected.address(), cRow, alpha);
+            try (Memory whole = Memory.ofBytes(expected.bytes())) {
+                Memory.copyFloats(expected.address(), whole.address(), (int) (whole.bytes() / Float.BYTES));
+                TileKernel.tile(a.address(), aRow, rows, b.address(), bStrip, depth, whole.address(), cRow, alpha);
+                for (int row = 0; row < Kernels.TILE_ROWS; row++) {
+                    Memory.copyFloats(
+                            whole.address() + row * cRow,
+                            expected.address() + row * cRow,
+                            strips * (int) Memory.LINE / Float.BYTES);
+                }
+            }
             DigitKernels.load()
                     .floatTile()
                     .multiply(
@@ -36,7 +45,9 @@ class FloatTileTest {
                             rows,
                             b.address(),
                             bStrip,
-                            4 * bStrip,
+                            strips,
+                            0,
+                            bStrip,
                             depth,
                             found.address(),
                             cRow,

@@ -1,6 +1,8 @@
 package dev.halftone.runtime.cpu.assembly;
 
 import java.io.ByteArrayOutputStream;
+import java.util.ArrayList;
+import java.util.List;
 
 /// Writes x86-64 instructions one after another
 /// ([Intel's manual](https://www.intel.com/content/www/us/en/developer/articles/technical/intel-sdm.html), volume 2).
@@ -8,7 +10,11 @@ import java.io.ByteArrayOutputStream;
 public final class Assembler {
     private static final int BROADCAST = 1 << 4;
 
+    /// @param from where the instruction behind the jump begins
+    private record Jump(int from, int target) {}
+
     private final ByteArrayOutputStream code = new ByteArrayOutputStream();
+    private final List<Jump> forwards = new ArrayList<>();
 
     /// Where the next instruction will begin: a target for [#jumpIfNotZero].
     public int here() {
@@ -16,7 +22,14 @@ public final class Assembler {
     }
 
     public byte[] code() {
-        return code.toByteArray();
+        byte[] bytes = code.toByteArray();
+        for (Jump jump : forwards) {
+            int distance = jump.target - jump.from;
+            for (int i = 0; i < Integer.BYTES; i++) {
+                bytes[jump.from - Integer.BYTES + i] = (byte) (distance >>> 8 * i);
+            }
+        }
+        return bytes;
     }
 
     public void push(Register register) {
@@ -37,6 +50,11 @@ public final class Assembler {
     /// `destination = memory`, 64 bits.
     public void load(Register destination, Address memory) {
         general(0x8B, destination.ordinal(), memory);
+    }
+
+    /// `memory = source`, 64 bits.
+    public void store(Register source, Address memory) {
+        general(0x89, source.ordinal(), memory);
     }
 
     /// `destination = ` the address itself.
@@ -60,9 +78,20 @@ public final class Assembler {
         write32(value);
     }
 
-    /// Sets the zero flag when `register` becomes 0.
+    /// `destination &= value`, which is extended by its sign.
+    public void and(Register destination, int value) {
+        general(0x81, 4, destination);
+        write32(value);
+    }
+
+    /// Sets the zero flag when `register` becomes 0, the sign flag when it becomes less.
     public void decrement(Register register) {
         general(0xFF, 1, register);
+    }
+
+    /// See [#decrement(Register)]; 64 bits in memory.
+    public void decrement(Address memory) {
+        general(0xFF, 1, memory);
     }
 
     /// To an earlier place.
@@ -70,6 +99,30 @@ public final class Assembler {
         code.write(0x0F);
         code.write(0x85);
         write32(target - (here() + Integer.BYTES));
+    }
+
+    /// To a place that is not written yet.
+    ///
+    /// @return what [#land] takes when it is
+    public int skipIfNegative() {
+        return skip(0x88);
+    }
+
+    /// See [#skipIfNegative].
+    public int skipIfNotZero() {
+        return skip(0x85);
+    }
+
+    private int skip(int condition) {
+        code.write(0x0F);
+        code.write(condition);
+        write32(0);
+        return here();
+    }
+
+    /// Makes the next instruction the target of a jump forward.
+    public void land(int skip) {
+        forwards.add(new Jump(skip, here()));
     }
 
     public void prefetch(Address memory) {

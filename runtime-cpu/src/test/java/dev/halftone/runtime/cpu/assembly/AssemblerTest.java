@@ -211,6 +211,40 @@ class AssemblerTest {
     }
 
     @Test
+    void jumpsForward() {
+        // js over mov rax, [rdi]
+        assertBytes("0f8803000000488b07", a -> {
+            int skip = a.skipIfNegative();
+            a.load(Register.RAX, at(Register.RDI));
+            a.land(skip);
+        });
+        // jne to the end of two more instructions, one of which jumps there as well
+        assertBytes("0f850a0000000f880400000049ff4d00", a -> {
+            int outer = a.skipIfNotZero();
+            int inner = a.skipIfNegative();
+            a.decrement(at(Register.R13));
+            a.land(inner);
+            a.land(outer);
+        });
+    }
+
+    @Test
+    void changesMemoryAndMasksAddresses() {
+        // mov [rdi+160], r13
+        assertBytes("4c89afa0000000", a -> a.store(Register.R13, at(Register.RDI, 160)));
+        // mov [rdi+8], rax
+        assertBytes("48894708", a -> a.store(Register.RAX, at(Register.RDI, 8)));
+        // and rcx, -4097
+        assertBytes("4881e1ffefffff", a -> a.and(Register.RCX, ~4096));
+        // and r12, -8193
+        assertBytes("4981e4ffdfffff", a -> a.and(Register.R12, ~8192));
+        // dec qword ptr [rdi+136]
+        assertBytes("48ff8f88000000", a -> a.decrement(at(Register.RDI, 136)));
+        // dec qword ptr [r13]
+        assertBytes("49ff4d00", a -> a.decrement(at(Register.R13)));
+    }
+
+    @Test
     void refusesAddressesThatHaveNoEncoding() {
         assertThrows(IllegalArgumentException.class, () -> at(Register.RAX, Register.RSP, 1));
         assertThrows(IllegalArgumentException.class, () -> at(Register.RAX, Register.RCX, 3));
