@@ -71,7 +71,7 @@ public final class CpuBackend implements Backend {
         smallProduct = new SmallProduct(kernels, digitKernels, pool, scratch);
         RowProducts rowProducts = digitKernels == null ? null : digitKernels.rowProducts();
         integerProduct = new IntegerProduct(kernels, rowProducts, pool, scratch);
-        gemm = new Gemm(kernels, pool, scratch);
+        gemm = new Gemm(kernels, digitKernels == null ? null : digitKernels.productTile(), pool, scratch);
         upperFactor = new UpperFactor(gemm, pool, kernels);
         BFloat16Tiles tiles = digitKernels == null ? null : BFloat16Tiles.load();
         gram = new Gram(kernels, tiles, pool, scratch);

@@ -44,6 +44,7 @@ final class DigitKernels {
     private final RowProducts rowProducts = new RowProducts();
     private final MachineVerbs verbs = new MachineVerbs();
     private final FloatTile floatTile = new FloatTile();
+    private final ProductTile productTile = new ProductTile();
     private final Memory order = Memory.ofBytes(ORDER.length);
 
     /// @param tiles whether the processor's tiles may be used
@@ -152,6 +153,11 @@ final class DigitKernels {
     /// What attention of few tokens is computed by.
     FloatTile floatTile() {
         return floatTile;
+    }
+
+    /// What products of floats are computed by.
+    ProductTile productTile() {
+        return productTile;
     }
 
     /// What treats each row by itself.

@@ -1,8 +1,9 @@
 package dev.halftone.runtime.cpu;
 
 /// `c += alpha * a·b`, the one blocked matrix product. A task is four strips of `b` and a block of rows: its worker
-/// writes the strips' panel of [#DEPTH] rows into its own cache, then sweeps the register tile over all rows of the
-/// block. Each element of `c` is summed over the same blocks in the same order however the tasks fall.
+/// writes the strips' panel of [#DEPTH] rows into its own cache, then sweeps a register tile over all rows of the
+/// block: [ProductTile], where there is one and the panel is whole, else that of the [Kernels]. Each element of `c` is
+/// summed over the same blocks in the same order however the tasks fall.
 final class Gemm implements WorkerPool.Task {
     /// What may be skipped because it is known to be zero or unwanted; row and column 0 are on the diagonal.
     enum Part {
@@ -23,6 +24,7 @@ final class Gemm implements WorkerPool.Task {
     private static final int LEAST_ROWS = 64;
 
     private final Kernels kernels;
+    private final ProductTile productTile; // null for none
     private final WorkerPool pool;
     private final Scratch scratch;
     private final int lanes;
@@ -42,8 +44,10 @@ final class Gemm implements WorkerPool.Task {
     private int blockRows;
     private int blocks;
 
-    Gemm(Kernels kernels, WorkerPool pool, Scratch scratch) {
+    /// @param productTile null for none
+    Gemm(Kernels kernels, ProductTile productTile, WorkerPool pool, Scratch scratch) {
         this.kernels = kernels;
+        this.productTile = productTile;
         this.pool = pool;
         this.scratch = scratch;
         this.lanes = kernels.lanes();
@@ -106,7 +110,7 @@ final class Gemm implements WorkerPool.Task {
         int wanted = Math.max(Math.ceilDiv(rows, MOST_ROWS), Math.ceilDiv(4 * pool.threads(), groups));
         blocks = Math.clamp(wanted, 1, Math.ceilDiv(rows, LEAST_ROWS));
         blockRows = Math.ceilDiv(Math.ceilDiv(rows, blocks), Kernels.TILE_ROWS) * Kernels.TILE_ROWS;
-        scratch.require((DEPTH + Kernels.TILE_ROWS) * (long) Kernels.TILE_STRIPS * lanes);
+        scratch.require((DEPTH + Kernels.TILE_ROWS) * (long) Kernels.TILE_STRIPS * lanes + ProductTile.ARGUMENTS);
         pool.splitFreely(groups * blocks, 1, this);
     }
 
@@ -142,6 +146,10 @@ final class Gemm implements WorkerPool.Task {
             for (int strip = 0; strip < taskStrips; strip++) {
                 b.fill(firstStrip + strip, k, count, panel + strip * stripBytes);
             }
+            if (productTile != null && width == Kernels.TILE_STRIPS * lanes) {
+                sweep(panel, stripBytes, k, count, firstRow, endRow, firstColumn);
+                continue;
+            }
             for (int row = firstRow; row < endRow; row += Kernels.TILE_ROWS) {
                 int valid = Math.min(Kernels.TILE_ROWS, endRow - row);
                 long left = a + row * aRow + (long) k * Float.BYTES;
@@ -154,6 +162,25 @@ final class Gemm implements WorkerPool.Task {
                     edge(left, valid, right, stripBytes, taskStrips, count, edge);
                     addEdge(edge, row, valid, firstColumn, width);
                 }
+            }
+        }
+    }
+
+    private void sweep(long panel, long stripBytes, int k, int count, int firstRow, int endRow, int firstColumn) {
+        long arguments = panel + (DEPTH + Kernels.TILE_ROWS) * (long) Kernels.TILE_STRIPS * lanes * Float.BYTES;
+        for (int strip = 0; strip < Kernels.TILE_STRIPS; strip += ProductTile.STRIPS) {
+            for (int row = firstRow; row < endRow; row += ProductTile.ROWS) {
+                productTile.multiply(
+                        a + row * aRow + (long) k * Float.BYTES,
+                        aRow,
+                        Math.min(ProductTile.ROWS, endRow - row),
+                        panel + strip * stripBytes,
+                        stripBytes,
+                        count,
+                        at(row, firstColumn + strip * lanes),
+                        cRow,
+                        alpha,
+                        arguments);
             }
         }
     }

@@ -33,7 +33,7 @@ class ManyRowsTest {
                 null,
                 pool,
                 scratch,
-                new Gemm(kernels, pool, scratch),
+                new Gemm(kernels, null, pool, scratch),
                 9,
                 workers -> {
                     throw new OneDnnUnavailable("no such machine");
