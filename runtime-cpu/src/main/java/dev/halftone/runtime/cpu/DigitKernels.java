@@ -193,9 +193,15 @@ final class DigitKernels {
         return one.form == other.form && one.sharesPreparation(other);
     }
 
-    /// Bytes of the digits of `rows` rows.
+    /// Bytes of the digits of `rows` rows, however many there are in all.
     static long digitBytes(PackedWeight weight, int rows) {
-        return (long) weight.wordsPerStrip() * DigitCode.pieces(weight.form) * rows * DigitCode.DIGITS * Integer.BYTES;
+        return rows * DigitCode.DIGITS * digitStep(weight);
+    }
+
+    /// Bytes from one digit of a row's inputs to the next, on tiles: an odd number of lines, so that the rows of a tile
+    /// lie in different sets of a cache.
+    private static long digitStep(PackedWeight weight) {
+        return (Math.ceilDiv(weight.paddedInputs(), Memory.LINE) | 1) * Memory.LINE;
     }
 
     /// Bytes of the constants of `rows` rows.
@@ -232,7 +238,7 @@ final class DigitKernels {
         long inverses = scratch;
         long results = scratch + Math.ceilDiv(weight.groups * Float.BYTES, Memory.LINE) * Memory.LINE;
         boolean tiled = takesTiles(weight, all);
-        long rowStep = DigitCode.DIGITS * (long) (tiled ? weight.paddedInputs() : Integer.BYTES);
+        long rowStep = DigitCode.DIGITS * (tiled ? digitStep(weight) : Integer.BYTES);
         long pieceStep = tiled ? Integer.BYTES : rows * rowStep;
         if (Memory.CHECKED) {
             Memory.check(x, (long) weight.paddedInputs() * Float.BYTES);
@@ -334,8 +340,8 @@ final class DigitKernels {
         put(arguments, Argument.CENTRES, weight.centres(from));
         put(arguments, Argument.CENTRE_GROUP_STEP, weight.centreStep());
         put(arguments, Argument.DIGITS, digits);
-        put(arguments, Argument.DIGIT_STEP, weight.paddedInputs());
-        put(arguments, Argument.TILE_STEP, (long) DigitTileCode.TILE * weight.paddedInputs());
+        put(arguments, Argument.DIGIT_STEP, digitStep(weight));
+        put(arguments, Argument.TILE_STEP, DigitTileCode.TILE * digitStep(weight));
         put(arguments, Argument.CONSTANTS, constants);
         put(arguments, Argument.GROUPS, weight.groups);
         put(arguments, Argument.CHUNKS, weight.groupLength / chunk);

@@ -66,6 +66,10 @@ final class DigitTileCode {
     /// Chunks that are unpacked before the first is multiplied.
     private static final int AHEAD = 2;
 
+    /// Cache lines of the one strip that is read, which are asked for before their turn: as [DigitCode#AHEAD], where
+    /// several are.
+    private static final int LINES_AHEAD = 96;
+
     /// Words that are unpacked without looking whether there are more.
     static final int WORDS = 4;
 
@@ -209,7 +213,7 @@ final class DigitTileCode {
         code.load(R13, Argument.CHUNK_WORDS.argument());
         int words = code.here();
         for (int word = 0; word < WORDS; word++) {
-            code.prefetch(at(RSI, (word + DigitCode.AHEAD) * LINE));
+            code.prefetch(at(RSI, (word + LINES_AHEAD) * LINE));
             for (int piece = 0; piece < pieces; piece++) {
                 int line = word * pieces + piece;
                 int spare = SPARE + line % SPARES;
