@@ -9,7 +9,8 @@
 ///   ([dev.halftone.runtime.cpu.DigitKernels]); elsewhere codes become floats by masking
 ///   ([dev.halftone.runtime.cpu.WeightForm]).
 /// - **Many rows** ([dev.halftone.runtime.cpu.Gemm]), Gram matrices, attention and the factorisation share one register
-///   tile ([dev.halftone.runtime.cpu.Kernels#tile]).
+///   tile ([dev.halftone.runtime.cpu.Kernels#tile]); the first has a larger one in machine code
+///   ([dev.halftone.runtime.cpu.ProductTile]).
 /// - **Many rows by oneDNN.** Where it is asked for, or measured to be faster
 ///   ([dev.halftone.runtime.cpu.ManyRows]), linears over many rows are restored a bounded part at a time and multiplied
 ///   by oneDNN ([dev.halftone.runtime.cpu.PanelProduct]), in float32 or rounded to bfloat16. Its library comes in a jar
