@@ -47,6 +47,11 @@ record InputOptions(InputRounding rounding) {
         }
     }
 
+    /// Whether a command line asks for rounded inputs by `--activations`, null where it says nothing.
+    static boolean round(String activations) {
+        return activations != null && kind(activations) != ActivationScheme.Kind.NONE;
+    }
+
     /// @param usual       what the method has where `activations` is null
     /// @param activations null where the command line says nothing
     /// @param range       null where the command line says nothing

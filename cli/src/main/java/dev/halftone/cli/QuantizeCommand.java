@@ -49,8 +49,9 @@ final class QuantizeCommand implements Command {
             paramLabel = "NAME",
             description = "gptq; awq: scaling and clipping; awq+gptq: scaling, then gptq; rtn: plain rounding;"
                     + " smoothquant or smoothquant+gptq: outliers of the inputs smoothed,"
-                    + " so that inputs are rounded too. Default: gptq.")
-    String method = "gptq";
+                    + " so that inputs are rounded too. Default: gptq, or smoothquant+gptq where --activations rounds"
+                    + " inputs.")
+    String method;
 
     @Option(
             names = "--bits",
@@ -213,7 +214,10 @@ final class QuantizeCommand implements Command {
 
     @Override
     public int run(Console console, Interruption interruption) throws IOException {
-        Method chosen = Method.of(method);
+        // What measured best; docs/performance.md.
+        Method chosen = method != null
+                ? Method.of(method)
+                : InputOptions.round(activations) ? Method.SMOOTHQUANT_GPTQ : Method.GPTQ;
         Method.Settings settings = new Method.Settings(damping, order, target, sweeps, smoothing, smoothingFolds);
         settings.requireOnly(chosen);
         InputOptions inputs = InputOptions.of(chosen.usualInputs(), activations, activationRange);

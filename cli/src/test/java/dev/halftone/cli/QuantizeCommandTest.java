@@ -476,6 +476,21 @@ class QuantizeCommandTest {
     }
 
     @Test
+    void smoothsByDefaultWhereInputsAreRounded() throws IOException {
+        Invocation run = quantize("--activations", "per-token");
+        assertEquals(0, run.status(), run.err());
+        assertEquals("smoothquant+gptq", run.events().getFirst().path("method").asText());
+        assertEquals("token", inputActivations().path("strategy").asText());
+    }
+
+    @Test
+    void doesNotSmoothByDefaultWhereInputsAreLeftAlone() throws IOException {
+        Invocation run = quantize("--activations", "none", "--dry-run");
+        assertEquals(0, run.status(), run.err());
+        assertEquals("gptq", run.events().getFirst().path("method").asText());
+    }
+
+    @Test
     void anyMethodRoundsInputsIfAskedTo() throws IOException {
         Invocation run = quantize("--method", "rtn", "--activations", "per-token");
         assertEquals(0, run.status(), run.err());
