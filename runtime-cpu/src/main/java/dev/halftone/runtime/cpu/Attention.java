@@ -277,7 +277,7 @@ final class Attention implements AutoCloseable {
         }
     }
 
-    /// Of a task with a single token.
+    /// Of a task with a single token; of another some address, which nobody reads.
     private long firstKeys(int task) {
         int sequence = sequences[task];
         int from = Math.max(parts[task] == WHOLE ? 0 : parts[task] * PART, batch.start(sequence) - shape.window() + 1);

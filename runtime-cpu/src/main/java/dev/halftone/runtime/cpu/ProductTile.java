@@ -7,9 +7,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /// A register tile for [Gemm] in machine code, with the results of [TileKernel] to the bit: twelve rows by two strips,
-/// more than the compiler keeps in registers. A step then reads two lines of the panel for 24 multiply-adds in the
-/// place
-/// of four for 16, and the second cache, where the panel lies, no longer sets the pace.
+/// more than the compiler keeps in registers. A step then reads two lines of the panel for 24 multiply-adds, not four
+/// for 16, and the second cache, where the panel lies, no longer sets the pace.
 final class ProductTile {
     /// Most rows of one call.
     static final int ROWS = ProductTileCode.ROWS;
