@@ -94,6 +94,8 @@ record Fingerprint(SortedMap<String, String> parts) {
                             .add(tensor.type() + " " + tensor.shape())
                             .add(tensor.data())
                             .bytes();
+                    // Its pages have been read, and would count until all are.
+                    checkpoint.release(tensor.name());
                 } catch (MalformedCheckpointException e) {
                     faults[i] = e;
                 }

@@ -59,7 +59,7 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
     /// @param all          linears that are quantized
     /// @param calibration  what will be run through the model, or null for nothing
     /// @param sourceBytes  of the model's files
-    /// @param writtenBytes of the output's files, which are read back
+    /// @param tensorBytes  of the largest tensor in them
     /// @param heap         that the virtual machine has taken already
     /// @param heapLimit    that it may take
     /// @param tokenizerBytes of the tokenizer's file
@@ -69,7 +69,7 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
             Recipe recipe,
             Calibration.Facts calibration,
             long sourceBytes,
-            long writtenBytes,
+            long tensorBytes,
             long heap,
             long heapLimit,
             long tokenizerBytes) {
@@ -90,7 +90,7 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
                     .orElseThrow();
             if (recipe.needsFloatTwin()) {
                 forward += Float.BYTES
-                        * (rows(calibration) * (CalibrationSamples.widest(config) + config.hidden())
+                        * (rows(calibration) * (CalibrationSamples.widest(config) + 2L * config.hidden())
                                 + calibration.tokens() * config.hidden());
                 block += floatBlock(peak, linears, recipe);
             }
@@ -111,15 +111,22 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
                 calibration == null ? 0 : 8 * COMPARED_ROWS * widest(linears) + 4 * KEPT * BLOCK * tallest(linears);
         // It grows somewhat beyond what encoding the text had taken.
         long grown = Math.max(calibration == null ? heap : heap + heap / 2, (long) (SLACK * (codes + arrays)));
+        // Codes of a table are too large to be collected with what is young, both when found and when read back.
+        long tables = all.stream()
+                .filter(linear -> !linear.isOfBlock())
+                .mapToLong(LinearTask::parameters)
+                .sum();
+        grown = Math.max(grown, heap / 2 + 2 * tables);
         parts.put("Java heap", Math.min(grown, heapLimit));
         long ofLoop = calibration == null ? 0 : sum(parts) - parts.get("Java heap");
-        long running = calibration == null ? 0 : FORWARD_RUNTIME + ENCODED * calibration.textTokens();
-        parts.put("Java itself", RUNTIME + running + (calibration == null ? 0 : TOKENIZER * tokenizerBytes));
-        // Pages are given back block by block, but before the first one, and before the model is run, the whole source
-        // is
-        // hashed, and the output is read back when the calibration is done with.
-        long readBack = sourceBytes / config.layers() + Math.max(0, writtenBytes - ofLoop);
-        return new MemoryEstimate(parts, Math.max(readBack, sourceBytes - ofLoop - running));
+        long running = calibration == null
+                ? 0
+                : FORWARD_RUNTIME + ENCODED * calibration.textTokens() + TOKENIZER * tokenizerBytes;
+        parts.put("Java itself", RUNTIME + running);
+        // Pages are given back block by block. Before the first block and behind the last, when most of the rest is not
+        // there, tensors are hashed and compared with what was written, two large ones side by side.
+        long beside = 2 * tensorBytes - ofLoop;
+        return new MemoryEstimate(parts, Math.max(sourceBytes / config.layers(), beside));
     }
 
     private static long sum(SequencedMap<String, Long> parts) {
@@ -142,16 +149,18 @@ public record MemoryEstimate(SequencedMap<String, Long> parts, long mapped) {
         return (long) CalibrationScratch.windowsAtOnce(calibration) * calibration.length();
     }
 
+    /// What the samples write to of a workspace, besides the inputs of a batch: what a whole block would want in
+    /// addition is never touched, so no page of it is resident.
     private static long forward(LlamaConfig config, Calibration.Facts calibration) {
         long rows = rows(calibration);
         long queries = (long) config.heads() * config.headSize();
         long keys = (long) config.kvHeads() * config.headSize();
         long columns = CalibrationSamples.widest(config)
-                + 2L * config.hidden()
-                + 2 * queries
+                + config.hidden()
+                + queries
                 // New keys and values, and those in the cache.
                 + 4 * keys
-                + 2L * config.intermediate()
+                + config.intermediate()
                 + config.headSize();
         return Float.BYTES * rows * columns;
     }

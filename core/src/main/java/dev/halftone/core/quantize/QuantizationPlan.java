@@ -193,7 +193,10 @@ public record QuantizationPlan(
                         recipe,
                         facts,
                         sourceBytes,
-                        writtenBytes,
+                        checkpoint.tensors().values().stream()
+                                .mapToLong(tensor -> tensor.data().byteSize())
+                                .max()
+                                .orElseThrow(),
                         Runtime.getRuntime().totalMemory(),
                         Runtime.getRuntime().maxMemory(),
                         tokenizerBytes(checkpoint)));

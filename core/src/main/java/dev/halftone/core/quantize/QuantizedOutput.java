@@ -202,8 +202,14 @@ final class QuantizedOutput implements AutoCloseable {
         for (Tensor tensor : source.tensors().values()) {
             if (!isQuantized(tensor) && !replaced.containsKey(tensor.name())) {
                 writer.write(tensor);
+                releaseSource();
             }
         }
+    }
+
+    /// All of it after each tensor that is copied: a small one brings a large page with it.
+    private void releaseSource() {
+        source.release("");
     }
 
     private boolean isQuantized(Tensor tensor) {
@@ -287,9 +293,9 @@ final class QuantizedOutput implements AutoCloseable {
                 if (!isQuantized(tensor) && !holds(written.tensor(tensor.name()), tensor)) {
                     throw differs(tensor.name());
                 }
+                releaseSource();
+                written.release("");
             }
-            // Small tensors bring whole large pages with them.
-            source.release("");
             LinearWeights weights = LinearWeights.of(written);
             List<String> linears = List.copyOf(digests.keySet());
             boolean[] equal = new boolean[linears.size()];
@@ -297,6 +303,7 @@ final class QuantizedOutput implements AutoCloseable {
                 for (int i = from; i < to; i++) {
                     byte[] found = RestoredDigest.of(weights.weight(linears.get(i)));
                     equal[i] = Arrays.equals(found, digests.get(linears.get(i)));
+                    written.release(linears.get(i));
                 }
             });
             for (int i = 0; i < equal.length; i++) {
