@@ -11,6 +11,7 @@ import dev.halftone.core.tensor.DType;
 import dev.halftone.core.tensor.Shape;
 import dev.halftone.core.tensor.Tensor;
 import dev.halftone.core.weight.ActivationScheme;
+import dev.halftone.core.weight.CodedWeight;
 import dev.halftone.core.weight.DenseWeight;
 import dev.halftone.core.weight.QuantizationScheme;
 import dev.halftone.core.weight.QuantizedWeight;
@@ -43,6 +44,12 @@ public abstract class BackendContract {
 
     /// Whether this backend rounds weight and activations to bfloat16 for a product of so many rows.
     protected boolean roundsToBFloat16(Weight weight, int rows) {
+        return false;
+    }
+
+    /// Whether this backend rounds activations to whole numbers of 16 bits, group by group, for a product of so many
+    /// rows.
+    protected boolean roundsToShorts(Weight weight, int rows) {
         return false;
     }
 
@@ -157,17 +164,32 @@ public abstract class BackendContract {
                 double magnitude = bias == null ? 0 : Math.abs(bias[output]);
                 double products = 0;
                 double squares = 0;
+                double units = 0;
+                float[] largest = roundsToShorts(weight, rows) ? largest((CodedWeight) weight, x, r) : null;
                 for (int i = 0; i < inputs; i++) {
                     magnitude += Math.abs(row[i] * x[r * inputs + i]);
                     double product = (double) restored[i] * x[r * inputs + i];
                     products += Math.abs(product);
                     squares += product * product;
+                    double unit = largest == null ? 0 : restored[i] * largest[((CodedWeight) weight).group(i)];
+                    units += unit * unit;
                 }
                 allowed[r * outputs + output] = Tolerances.sum(inputs, magnitude)
+                        + Tolerances.shorts(Math.sqrt(units))
                         + (rounded ? Tolerances.bFloat16(inputs, products, Math.sqrt(squares)) : 0);
             }
         }
         return allowed;
+    }
+
+    /// The largest magnitude of each group of a row.
+    private static float[] largest(CodedWeight weight, float[] x, int row) {
+        float[] largest = new float[weight.groups()];
+        for (int i = 0; i < weight.inputs(); i++) {
+            int group = weight.group(i);
+            largest[group] = Math.max(largest[group], Math.abs(x[row * weight.inputs() + i]));
+        }
+        return largest;
     }
 
     private static float[] product(Backend owner, Weight weight, float[] bias, float[] x, int rows) {

@@ -39,6 +39,14 @@ final class Tolerances {
         return Math.min(worst, likely) + (double) terms * Float.MIN_NORMAL;
     }
 
+    /// What rounding inputs to whole numbers of 16 bits, the largest of a group being two to the 14 at least, adds to
+    /// [#sum]: errors of up to half of one, evenly spread.
+    ///
+    /// @param norm root of the sum of the squares of weights times the largest input of their group
+    static double shorts(double norm) {
+        return DEVIATIONS * 0x1p-15 / Math.sqrt(3) * norm;
+    }
+
     /// A handful of float32 operations on one value, one of them an exponential within two units in the last place.
     static double elementwise(double value) {
         return 12 * ROUNDING * Math.abs(value) + Float.MIN_NORMAL;

@@ -73,14 +73,16 @@ public final class CpuBackend implements Backend {
         integerProduct = new IntegerProduct(kernels, rowProducts, pool, scratch);
         gemm = new Gemm(kernels, digitKernels == null ? null : digitKernels.productTile(), pool, scratch);
         upperFactor = new UpperFactor(gemm, pool, kernels);
-        BFloat16Tiles tiles = digitKernels == null ? null : BFloat16Tiles.load();
+        BFloat16Tiles tiles = digitKernels != null && digitKernels.mayUseTiles() ? BFloat16Tiles.load() : null;
         gram = new Gram(kernels, tiles, pool, scratch);
         attention = new Attention(kernels, digitKernels, tiles, pool, scratch);
         panels = new MatrixPanels(kernels);
         try {
             BFloat16Restorer codes = digitKernels == null ? null : digitKernels.restorer();
             PanelRestorer restorer = new PanelRestorer(kernels, codes);
-            manyRows = new ManyRows(mode, kernels, restorer, tiles, pool, scratch, gemm, leastRows, OneDnn::new);
+            ShortKernels shorts = digitKernels == null ? null : digitKernels.shortKernels();
+            manyRows =
+                    new ManyRows(mode, kernels, restorer, tiles, shorts, pool, scratch, gemm, leastRows, OneDnn::new);
         } catch (RuntimeException e) {
             pool.close();
             attention.close();

@@ -1,26 +1,16 @@
 package dev.halftone.runtime.cpu;
 
 import static dev.halftone.runtime.cpu.assembly.Address.at;
-import static dev.halftone.runtime.cpu.assembly.Instruction.VADDPD;
-import static dev.halftone.runtime.cpu.assembly.Instruction.VCVTDQ2PD;
 import static dev.halftone.runtime.cpu.assembly.Instruction.VCVTDQ2PS;
-import static dev.halftone.runtime.cpu.assembly.Instruction.VCVTPS2DQ;
 import static dev.halftone.runtime.cpu.assembly.Instruction.VFMADD231PS;
 import static dev.halftone.runtime.cpu.assembly.Instruction.VFNMADD231PS;
-import static dev.halftone.runtime.cpu.assembly.Instruction.VMOVD_STORE;
 import static dev.halftone.runtime.cpu.assembly.Instruction.VMOVUPS_LOAD;
 import static dev.halftone.runtime.cpu.assembly.Instruction.VMOVUPS_STORE;
 import static dev.halftone.runtime.cpu.assembly.Instruction.VMULPS;
-import static dev.halftone.runtime.cpu.assembly.Instruction.VPADDD;
 import static dev.halftone.runtime.cpu.assembly.Instruction.VPANDD;
 import static dev.halftone.runtime.cpu.assembly.Instruction.VPBROADCASTD;
 import static dev.halftone.runtime.cpu.assembly.Instruction.VPDPBUSD;
-import static dev.halftone.runtime.cpu.assembly.Instruction.VPEXTRD;
-import static dev.halftone.runtime.cpu.assembly.Instruction.VPMAXSD;
-import static dev.halftone.runtime.cpu.assembly.Instruction.VPMOVDB;
 import static dev.halftone.runtime.cpu.assembly.Instruction.VPRORD;
-import static dev.halftone.runtime.cpu.assembly.Instruction.VPSHUFB;
-import static dev.halftone.runtime.cpu.assembly.Instruction.VPSRAD;
 import static dev.halftone.runtime.cpu.assembly.Instruction.VPXORD;
 import static dev.halftone.runtime.cpu.assembly.Instruction.VSUBPS;
 import static dev.halftone.runtime.cpu.assembly.Register.R10;
@@ -75,24 +65,6 @@ final class DigitCode {
         RESULT,
         RESULT_STEP,
         RESULT_ROW,
-        COUNT;
-
-        Address argument() {
-            return at(RDI, Long.BYTES * ordinal());
-        }
-    }
-
-    enum Row {
-        INPUTS,
-        INVERSES,
-        DIGITS,
-        WORD_STEP,
-        PIECE_STEP,
-        DIGIT_STEP,
-        WORDS_PER_GROUP,
-        GROUPS,
-        RESULT,
-        ORDER,
         COUNT;
 
         Address argument() {
@@ -281,108 +253,5 @@ final class DigitCode {
             }
             code.add(RAX, Product.RESULT_ROW.argument());
         }
-    }
-
-    /// Vectors of a word's inputs, as 32-bit numbers.
-    static Width width(WeightForm form) {
-        return form == WeightForm.CODES4 ? Width.BITS_256 : Width.BITS_128;
-    }
-
-    /// `result[group][field] = the largest |x|` as the bits of a float: not a number is larger than infinity, and that
-    /// larger than all numbers.
-    static byte[] largest(WeightForm form) {
-        return new DigitCode(form).largest();
-    }
-
-    private byte[] largest() {
-        Width width = width(form);
-        int largest = 0;
-        int x = 1;
-        code.constant(width, MASK, 0x7FFF_FFFF);
-        code.load(RSI, Row.INPUTS.argument());
-        code.load(RDX, Row.RESULT.argument());
-        code.load(RCX, Row.GROUPS.argument());
-        int group = code.here();
-        code.vector(VPXORD, width, largest, largest, largest);
-        code.load(RAX, Row.WORDS_PER_GROUP.argument());
-        int word = code.here();
-        code.vector(VPANDD, width, x, MASK, at(RSI));
-        code.vector(VPMAXSD, width, largest, largest, x);
-        code.add(RSI, width.bytes());
-        code.decrement(RAX);
-        code.jumpIfNotZero(word);
-        code.vector(VMOVUPS_STORE, width, largest, 0, at(RDX));
-        code.add(RDX, width.bytes());
-        code.decrement(RCX);
-        code.jumpIfNotZero(group);
-        code.returnToJava();
-        return code.code();
-    }
-
-    /// Cuts the inputs of one row, times the inverse of their group's, rounded, into signed digits of eight bits.
-    /// `result[group][field]` are sums of what was cut, in float64: exact.
-    static byte[] cut(WeightForm form) {
-        return new DigitCode(form).cut();
-    }
-
-    private byte[] cut() {
-        Width width = width(form);
-        Width twice = Width.values()[width.ordinal() + 1];
-        int sums = 0;
-        int inverse = 1;
-        int x = 2;
-        int bytes = 3;
-        int order = 4;
-        // Half of a digit's range, so that shifting rounds to the nearest: what is left is a signed byte.
-        code.constant(width, MASK, 128);
-        code.load(RSI, Row.INPUTS.argument());
-        code.load(RDX, Row.DIGITS.argument());
-        code.load(R8, Row.PIECE_STEP.argument());
-        code.loadAddress(R8, at(R8, RDX, 1)); // digits of the second piece
-        code.load(R9, Row.INVERSES.argument());
-        code.load(R10, Row.RESULT.argument());
-        code.load(RCX, Row.GROUPS.argument());
-        if (pieces(form) > 1) {
-            code.load(R11, Row.ORDER.argument());
-            code.vector(VMOVUPS_LOAD, Width.BITS_128, order, 0, at(R11));
-        }
-        code.load(R11, Row.DIGIT_STEP.argument());
-        int group = code.here();
-        code.vector(VPXORD, twice, sums, sums, sums);
-        code.vector(VPBROADCASTD, width, inverse, 0, at(R9));
-        code.load(RAX, Row.WORDS_PER_GROUP.argument());
-        int word = code.here();
-        code.vector(VMULPS, width, x, inverse, at(RSI));
-        code.vector(VCVTPS2DQ, width, x, 0, x);
-        code.vector(VCVTDQ2PD, twice, bytes, 0, x);
-        code.vector(VADDPD, twice, sums, sums, bytes);
-        for (int digit = 0; digit < DIGITS; digit++) {
-            code.vector(VPMOVDB, width, x, 0, bytes);
-            if (pieces(form) > 1) {
-                code.vector(VPSHUFB, Width.BITS_128, bytes, bytes, order);
-                code.vector(VPEXTRD, Width.BITS_128, bytes, 0, digit(R8, digit), 1);
-            }
-            code.vector(VMOVD_STORE, Width.BITS_128, bytes, 0, digit(RDX, digit));
-            if (digit + 1 < DIGITS) {
-                code.vector(VPADDD, width, x, x, MASK);
-                code.shift(VPSRAD, width, x, x, 8);
-            }
-        }
-        code.add(RSI, width.bytes());
-        code.add(RDX, Row.WORD_STEP.argument());
-        code.add(R8, Row.WORD_STEP.argument());
-        code.decrement(RAX);
-        code.jumpIfNotZero(word);
-        code.vector(VMOVUPS_STORE, twice, sums, 0, at(R10));
-        code.add(R10, twice.bytes());
-        code.add(R9, Float.BYTES);
-        code.decrement(RCX);
-        code.jumpIfNotZero(group);
-        code.returnToJava();
-        return code.code();
-    }
-
-    private static Address digit(Register first, int digit) {
-        return digit == 0 ? at(first) : at(first, R11, digit);
     }
 }

@@ -1,7 +1,6 @@
 package dev.halftone.runtime.cpu;
 
 import dev.halftone.runtime.cpu.DigitCode.Product;
-import dev.halftone.runtime.cpu.DigitCode.Row;
 import dev.halftone.runtime.cpu.DigitTileCode.Argument;
 import dev.halftone.runtime.cpu.assembly.MachineCode;
 import java.lang.foreign.MemorySegment;
@@ -19,9 +18,6 @@ final class DigitKernels {
     private static final List<String> NEEDED = List.of("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni");
     private static final int LANES = 16;
 
-    /// Bytes of a word's inputs, those of each piece side by side.
-    private static final byte[] ORDER = {0, 2, 4, 6, 1, 3, 5, 7, 0, 0, 0, 0, 0, 0, 0, 0};
-
     /// Largest sum of the products of one group, which has to fit a signed number of 32 bits.
     private static final long MOST = Integer.MAX_VALUE / (255L * 128);
 
@@ -38,17 +34,18 @@ final class DigitKernels {
     private final MemorySegment[] narrowProducts; // likewise, of one strip
     private final MemorySegment[] tileProducts; // [form][rows - 1]; null without tiles
     private final Memory configurations; // [rows - 1][2], for chunks of CHUNK and CHUNK / 2 inputs
-    private final MemorySegment[] largest; // [form]
-    private final MemorySegment[] cuts; // [form]
+    private final RowCutter cutter = new RowCutter(DigitCode.DIGITS);
     private final BFloat16Restorer restorer; // null without AVX512-BF16
     private final RowProducts rowProducts = new RowProducts();
     private final MachineVerbs verbs = new MachineVerbs();
+    private final ShortKernels shortKernels = new ShortKernels();
+    private final boolean tiles;
     private final FloatTile floatTile = new FloatTile();
     private final ProductTile productTile = new ProductTile();
-    private final Memory order = Memory.ofBytes(ORDER.length);
 
     /// @param tiles whether the processor's tiles may be used
     DigitKernels(boolean tiles) {
+        this.tiles = tiles;
         List<byte[]> functions = new ArrayList<>();
         WeightForm[] forms = {WeightForm.CODES4, WeightForm.CODES8};
         for (WeightForm form : forms) {
@@ -61,12 +58,6 @@ final class DigitKernels {
                 functions.add(DigitCode.product(form, rows, 1));
             }
         }
-        for (WeightForm form : forms) {
-            functions.add(DigitCode.largest(form));
-        }
-        for (WeightForm form : forms) {
-            functions.add(DigitCode.cut(form));
-        }
         for (int i = 0; tiles && i < forms.length; i++) {
             for (int rows = 1; rows <= DigitTileCode.ROWS; rows++) {
                 functions.add(DigitTileCode.product(forms[i], rows));
@@ -76,16 +67,13 @@ final class DigitKernels {
         int count = forms.length * DigitCode.ROWS;
         products = taken(places, 0, count);
         narrowProducts = taken(places, count, count);
-        largest = taken(places, 2 * count, forms.length);
-        cuts = taken(places, 2 * count + forms.length, forms.length);
-        tileProducts = tiles ? taken(places, 2 * (count + forms.length), forms.length * DigitTileCode.ROWS) : null;
+        tileProducts = tiles ? taken(places, 2 * count, forms.length * DigitTileCode.ROWS) : null;
         restorer = Processor.has("avx512_bf16") ? new BFloat16Restorer() : null;
         configurations = Memory.ofBytes(2L * DigitTileCode.ROWS * Memory.LINE);
         for (int rows = 1; rows <= DigitTileCode.ROWS; rows++) {
             configure(rows, CHUNK);
             configure(rows, CHUNK / 2);
         }
-        Memory.copyBytes(ORDER, order.address(), ORDER.length);
     }
 
     private static MemorySegment[] taken(List<MemorySegment> places, int from, int count) {
@@ -160,6 +148,16 @@ final class DigitKernels {
         return productTile;
     }
 
+    /// What multiplies many rows by codes where there are no tiles.
+    ShortKernels shortKernels() {
+        return shortKernels;
+    }
+
+    /// Whether the processor's tiles may be used.
+    boolean mayUseTiles() {
+        return tiles;
+    }
+
     /// What treats each row by itself.
     MachineVerbs verbs() {
         return verbs;
@@ -171,7 +169,7 @@ final class DigitKernels {
     }
 
     /// Whether they multiply this weight.
-    boolean take(PackedWeight weight) {
+    static boolean take(PackedWeight weight) {
         return weight.lanes == LANES && weight.form.isCodes() && weight.groupLength <= MOST;
     }
 
@@ -209,10 +207,9 @@ final class DigitKernels {
         return (long) weight.groups * rows * DigitCode.CONSTANTS * Float.BYTES;
     }
 
-    /// Bytes that [#cut] and [#multiply] need to work in.
-    static long scratchBytes(PackedWeight weight) {
-        long cutting = weight.groups * (2L * DigitCode.width(weight.form).bytes() + Float.BYTES) + Memory.LINE;
-        return Math.max(cutting, DigitTileCode.SCRATCH);
+    /// Bytes that [#multiply] needs to work in.
+    static long scratchBytes() {
+        return DigitTileCode.SCRATCH;
     }
 
     /// Cuts one row into digits.
@@ -222,65 +219,22 @@ final class DigitKernels {
     /// @param all       rows of all blocks
     /// @param digits    of the block, see [#digitBytes]
     /// @param constants of the block, see [#constantBytes]
-    /// @param scratch   see [#scratchBytes]
-    /// @param arguments room for [DigitCode.Row#COUNT] longs
-    void cut(
-            PackedWeight weight,
-            long x,
-            int row,
-            int rows,
-            int all,
-            long digits,
-            long constants,
-            long scratch,
-            long arguments) {
-        int fields = DigitCode.width(weight.form).bytes() / Float.BYTES;
-        long inverses = scratch;
-        long results = scratch + Math.ceilDiv(weight.groups * Float.BYTES, Memory.LINE) * Memory.LINE;
+    /// @param arguments room for [RowCutter#ARGUMENTS] longs
+    void cut(PackedWeight weight, long x, int row, int rows, int all, long digits, long constants, long arguments) {
         boolean tiled = takesTiles(weight, all);
         long rowStep = DigitCode.DIGITS * (tiled ? digitStep(weight) : Integer.BYTES);
         long pieceStep = tiled ? Integer.BYTES : rows * rowStep;
-        if (Memory.CHECKED) {
-            Memory.check(x, (long) weight.paddedInputs() * Float.BYTES);
-            Memory.check(digits, digitBytes(weight, rows));
-            Memory.check(constants, constantBytes(weight, rows));
-            Memory.check(scratch, results - scratch + (long) weight.groups * fields * Double.BYTES);
-        }
-        put(arguments, Row.INPUTS, x);
-        put(arguments, Row.INVERSES, inverses);
-        put(arguments, Row.DIGITS, digits + row * rowStep);
-        put(arguments, Row.WORD_STEP, DigitCode.pieces(weight.form) * pieceStep);
-        put(arguments, Row.PIECE_STEP, pieceStep);
-        put(arguments, Row.DIGIT_STEP, rowStep / DigitCode.DIGITS);
-        put(arguments, Row.WORDS_PER_GROUP, weight.wordsPerGroup());
-        put(arguments, Row.GROUPS, weight.groups);
-        put(arguments, Row.RESULT, results);
-        put(arguments, Row.ORDER, order.address());
-        MachineCode.call(largest[weight.form.ordinal()], arguments);
-        for (int group = 0; group < weight.groups; group++) {
-            int most = 0;
-            for (int field = 0; field < fields; field++) {
-                most = Math.max(most, Memory.getInt(results + ((long) group * fields + field) * Integer.BYTES));
-            }
-            Memory.putFloat(inverses + (long) group * Float.BYTES, Digits.inverse(most));
-            Digits.constants(most, weight.form.span(), constants(constants, group, rows, row));
-        }
-        MachineCode.call(cuts[weight.form.ordinal()], arguments);
-        for (int group = 0; group < weight.groups; group++) {
-            double sum = 0;
-            for (int field = 0; field < fields; field++) {
-                sum += Memory.getDouble(results + ((long) group * fields + field) * Double.BYTES);
-            }
-            Digits.total(sum, weight.form.span(), constants(constants, group, rows, row));
-        }
-    }
-
-    private static long constants(long constants, int group, int rows, int row) {
-        return constants + ((long) group * rows + row) * DigitCode.CONSTANTS * Float.BYTES;
-    }
-
-    private static void put(long arguments, Row argument, long value) {
-        Memory.putLong(arguments + (long) argument.ordinal() * Long.BYTES, value);
+        long rowConstants = (long) DigitCode.CONSTANTS * Float.BYTES;
+        cutter.cut(
+                weight,
+                x,
+                digits + row * rowStep,
+                DigitCode.pieces(weight.form) * pieceStep,
+                pieceStep,
+                rowStep / DigitCode.DIGITS,
+                constants + row * rowConstants,
+                rows * rowConstants,
+                arguments);
     }
 
     private static void put(long arguments, Argument argument, long value) {
@@ -313,7 +267,7 @@ final class DigitKernels {
             long arguments) {
         if (Memory.CHECKED) {
             check(weight, digits, constants, rows, from, to, y, yRow);
-            Memory.check(scratch, scratchBytes(weight));
+            Memory.check(scratch, scratchBytes());
         }
         if (takesTiles(weight, all)) {
             multiplyTiles(weight, digits, constants, rows, from, to, y, yRow, scratch, arguments);

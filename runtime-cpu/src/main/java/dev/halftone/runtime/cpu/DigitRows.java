@@ -9,10 +9,8 @@ final class DigitRows implements PreparedRows, AutoCloseable {
     private final Memory[] arguments; // of each worker, [ARGUMENTS] longs
 
     // Each worker's own.
-    private final float[][] row;
-    private final float[][] arranged;
-    private final Memory[] places; // arranged, off the heap
     private final Memory[] scratch;
+    private final RowArranger arranger;
 
     private Memory digits = Memory.ofBytes(0); // [blocks], see DigitKernels
     private Memory constants = Memory.ofBytes(0); // [blocks]
@@ -26,20 +24,17 @@ final class DigitRows implements PreparedRows, AutoCloseable {
         this.kernels = kernels;
         this.pool = pool;
         arguments = new Memory[pool.threads()];
-        row = new float[pool.threads()][0];
-        arranged = new float[pool.threads()][0];
-        places = new Memory[pool.threads()];
+        arranger = new RowArranger(pool.threads());
         scratch = new Memory[pool.threads()];
         for (int worker = 0; worker < pool.threads(); worker++) {
             arguments[worker] = Memory.ofBytes((long) ARGUMENTS * Long.BYTES);
-            places[worker] = Memory.ofBytes(0);
-            scratch[worker] = Memory.ofBytes(0);
+            scratch[worker] = Memory.ofBytes(DigitKernels.scratchBytes());
         }
     }
 
     /// Whether they multiply this weight.
     boolean take(PackedWeight candidate) {
-        return kernels.take(candidate);
+        return DigitKernels.take(candidate);
     }
 
     @Override
@@ -59,14 +54,7 @@ final class DigitRows implements PreparedRows, AutoCloseable {
         blockRows = kernels.blockRows(weight, x.rows());
         digits = Memory.grown(digits, DigitKernels.digitBytes(weight, x.rows()));
         constants = Memory.grown(constants, DigitKernels.constantBytes(weight, x.rows()));
-        for (int worker = 0; worker < arguments.length; worker++) {
-            scratch[worker] = Memory.grown(scratch[worker], DigitKernels.scratchBytes(weight));
-            if (weight.columns != null) {
-                places[worker] = Memory.grown(places[worker], (long) weight.paddedInputs() * Float.BYTES);
-                row[worker] = Scratch.grown(row[worker], weight.inputs);
-                arranged[worker] = Scratch.grown(arranged[worker], weight.paddedInputs());
-            }
-        }
+        arranger.require(weight);
         if (x.rows() == 1) {
             cutRows(0, 0, 1);
         } else {
@@ -79,27 +67,14 @@ final class DigitRows implements PreparedRows, AutoCloseable {
             int block = i / blockRows * blockRows;
             kernels.cut(
                     weight,
-                    arrange(worker, i),
+                    arranger.arrange(worker, weight, x, i),
                     i - block,
                     rows(block),
                     x.rows(),
                     digits(block),
                     constants(block),
-                    scratch[worker].address(),
                     arguments[worker].address());
         }
-    }
-
-    /// The row in the weight's order of columns.
-    private long arrange(int worker, int index) {
-        if (weight.columns == null) {
-            return x.row(index);
-        }
-        Memory.copyFloats(x.row(index), row[worker], 0, weight.inputs);
-        Preparation.arrange(weight, row[worker], arranged[worker], 0, 1);
-        long place = places[worker].address();
-        Memory.copyFloats(arranged[worker], 0, place, weight.paddedInputs());
-        return place;
     }
 
     /// Rows of the block that begins with row `block`.
@@ -139,9 +114,9 @@ final class DigitRows implements PreparedRows, AutoCloseable {
 
     @Override
     public void close() {
+        arranger.close();
         for (int worker = 0; worker < arguments.length; worker++) {
             arguments[worker].close();
-            places[worker].close();
             scratch[worker].close();
         }
         digits.close();

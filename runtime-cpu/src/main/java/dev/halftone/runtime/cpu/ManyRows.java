@@ -23,6 +23,7 @@ final class ManyRows implements AutoCloseable {
     private final Kernels kernels;
     private final PanelRestorer restorer;
     private final BFloat16Tiles tiles; // null for none
+    private final ShortProduct shortProduct; // null where it is not wanted
     private final WorkerPool pool;
     private final Scratch scratch;
     private final Gemm gemm;
@@ -33,15 +34,18 @@ final class ManyRows implements AutoCloseable {
     private Numbers numbers; // null for vectors
     private boolean decided;
     private boolean multipliedIntegers;
+    private boolean lastWasShort; // whether the last product was one of shortProduct
     private String reason = "";
 
-    /// @param tiles null for none
+    /// @param tiles        null for none
+    /// @param shortKernels null for none
     /// @throws HalftoneException of kind RESOURCES if oneDNN is asked for by name and cannot be had
     ManyRows(
             ProductMode mode,
             Kernels kernels,
             PanelRestorer restorer,
             BFloat16Tiles tiles,
+            ShortKernels shortKernels,
             WorkerPool pool,
             Scratch scratch,
             Gemm gemm,
@@ -56,6 +60,8 @@ final class ManyRows implements AutoCloseable {
         this.gemm = gemm;
         this.leastRows = leastRows;
         this.opener = opener;
+        boolean mayRound = mode == ProductMode.AUTO || mode == ProductMode.QUICK;
+        shortProduct = mayRound && tiles == null && shortKernels != null ? new ShortProduct(shortKernels, pool) : null;
         if (mode == ProductMode.AUTO || mode == ProductMode.STEADY || mode == ProductMode.QUICK) {
             return;
         }
@@ -82,11 +88,17 @@ final class ManyRows implements AutoCloseable {
         numbers = chosen;
     }
 
-    /// `y = x·Wᵀ + bias`, if oneDNN is to do it.
+    /// `y = x·Wᵀ + bias`, if it is not left to the vector kernels.
     ///
     /// @param again see [CpuLinear#multiply]
     /// @return whether it was done
     boolean multiply(PackedWeight weight, CpuMatrix x, CpuMatrix y, boolean again) {
+        boolean wasShort = lastWasShort;
+        lastWasShort = shortProduct != null && x.rows() >= leastRows && DigitKernels.take(weight);
+        if (lastWasShort) {
+            shortProduct.multiply(weight, x, y, again && wasShort);
+            return true;
+        }
         if (x.rows() < threshold()) {
             return false;
         }
@@ -94,7 +106,8 @@ final class ManyRows implements AutoCloseable {
         if (numbers == null) {
             return false;
         }
-        panelProduct.multiply(weight.form == WeightForm.FLOAT32 ? Numbers.FLOAT32 : numbers, weight, x, y, again);
+        Numbers taken = weight.form == WeightForm.FLOAT32 ? Numbers.FLOAT32 : numbers;
+        panelProduct.multiply(taken, weight, x, y, again && !wasShort);
         return true;
     }
 
@@ -113,7 +126,8 @@ final class ManyRows implements AutoCloseable {
         if (panelProduct == null || !panelProduct.takesIntegers(weight)) {
             return false;
         }
-        panelProduct.multiply(activations, weight, x, y, again);
+        panelProduct.multiply(activations, weight, x, y, again && !lastWasShort);
+        lastWasShort = false;
         multipliedIntegers = true;
         return true;
     }
@@ -164,13 +178,18 @@ final class ManyRows implements AutoCloseable {
     /// What the numbers depend on besides the vector kernels: empty without oneDNN, which divides sums among threads.
     String arithmetic() {
         decide();
+        String codes = shortProduct == null ? "" : ", codes by 16-bit inputs";
         return numbers == null
-                ? ""
-                : ", " + panelProduct.name(numbers) + " " + numbers + ", " + pool.threads() + " threads";
+                ? codes
+                : codes + ", " + panelProduct.name(numbers) + " " + numbers + ", " + pool.threads() + " threads";
     }
 
     /// Who multiplies, and why where it was not asked for, in one line.
     String description() {
+        return (shortProduct == null ? "" : "codes by VNNI, inputs of 16 bits; other weights by ") + others();
+    }
+
+    private String others() {
         if (!decided) {
             return "vector kernels, float32 (never " + threshold() + " rows at a time: nothing to choose)";
         }
@@ -183,6 +202,9 @@ final class ManyRows implements AutoCloseable {
 
     @Override
     public void close() {
+        if (shortProduct != null) {
+            shortProduct.close();
+        }
         if (panelProduct != null) {
             panelProduct.close();
         }

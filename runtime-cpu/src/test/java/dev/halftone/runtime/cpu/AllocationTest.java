@@ -78,6 +78,17 @@ class AllocationTest {
     }
 
     @Test
+    void ofLinearsByInputsOfSixteenBits() {
+        Weight weight = Samples.weights(144, 160).getFirst();
+        try (Backend backend = TestBackends.openWithoutTiles(2);
+                Linear linear = backend.bind(weight, null);
+                Matrix x = Samples.matrix(backend, 24, 160, 1);
+                Matrix y = backend.allocate(24, 144)) {
+            assertAllocatesNothing(backend, "24 rows", 400, () -> linear.multiply(x, y));
+        }
+    }
+
+    @Test
     void ofLinearsOfOneInput() {
         try (Backend backend = TestBackends.open(2);
                 Matrix x = Samples.matrix(backend, 1, 160, 1)) {

@@ -31,6 +31,7 @@ class ManyRowsTest {
                 kernels,
                 new PanelRestorer(kernels, null),
                 null,
+                null,
                 pool,
                 scratch,
                 new Gemm(kernels, null, pool, scratch),

@@ -8,7 +8,24 @@ final class TestBackends {
     private static final AtomicBoolean MENTIONED = new AtomicBoolean();
     private static final AtomicBoolean ONEDNN_MENTIONED = new AtomicBoolean();
 
+    private static DigitKernels withoutTiles;
+
     private TestBackends() {}
+
+    /// The quickest there is where a processor has no tiles, which this one is taken for; skips where there is no
+    /// machine code.
+    static CpuBackend openWithoutTiles(int threads) {
+        requireMachineCode();
+        return new CpuBackend(
+                VectorWidth.kernels(), withoutTiles(), threads, ProductMode.QUICK, CpuLinear.SMALL_ROWS + 1);
+    }
+
+    private static synchronized DigitKernels withoutTiles() {
+        if (withoutTiles == null) {
+            withoutTiles = new DigitKernels(false); // its code stays for the life of the process
+        }
+        return withoutTiles;
+    }
 
     static CpuBackend open(int threads) {
         requireWidth();

@@ -12,6 +12,7 @@ public enum Instruction {
     VMAXPS(1, 0, 0, 0x5F, Share.WHOLE),
     /// Smaller of float32 numbers; the second source, if one of the two is no number.
     VMINPS(1, 0, 0, 0x5D, Share.WHOLE),
+    VMULPD(1, 1, 1, 0x59, Share.WHOLE),
     VMULPS(1, 0, 0, 0x59, Share.WHOLE),
     VDIVPS(1, 0, 0, 0x5E, Share.WHOLE),
     VSUBPS(1, 0, 0, 0x5C, Share.WHOLE),
@@ -21,10 +22,19 @@ public enum Instruction {
     VCVTPS2DQ(1, 1, 0, 0x5B, Share.WHOLE),
     /// Whole numbers to float64; reads half of the width it writes.
     VCVTDQ2PD(1, 2, 0, 0xE6, Share.HALF),
+    /// float32 to float64; reads half of the width it writes.
+    VCVTPS2PD(1, 0, 0, 0x5A, Share.HALF),
+    /// float64 to the nearest float32; writes half of the width it reads.
+    VCVTPD2PS(1, 1, 1, 0x5A, Share.WHOLE),
     VPADDD(1, 1, 0, 0xFE, Share.WHOLE),
+    VPSUBD(1, 1, 0, 0xFA, Share.WHOLE),
     VPANDD(1, 1, 0, 0xDB, Share.WHOLE),
+    /// Bits of the second source that the first has not.
+    VPANDND(1, 1, 0, 0xDF, Share.WHOLE),
     VPORD(1, 1, 0, 0xEB, Share.WHOLE),
     VPXORD(1, 1, 0, 0xEF, Share.WHOLE),
+    /// Of every 128 bits: four words of 32 bits in the order of the immediate.
+    VPSHUFD(1, 1, 0, 0x70, Share.WHOLE),
     /// Of every 128 bits: the lower two words of 32 bits of both sources, in turn.
     VPUNPCKLDQ(1, 1, 0, 0x62, Share.WHOLE),
     /// The upper two.
@@ -43,6 +53,8 @@ public enum Instruction {
     VPSRAD(1, 1, 0, 0x72, Share.WHOLE, 4),
     /// Bytes of the first source in the order that the second names.
     VPSHUFB(2, 1, 0, 0x00, Share.WHOLE),
+    /// 32 bits of the second source, wherever the first one's numbers say.
+    VPERMD(2, 1, 0, 0x36, Share.WHOLE),
     /// 16 bits of the second source, wherever the first one's numbers say.
     VPERMW(2, 1, 1, 0x8D, Share.WHOLE),
     /// float32 to the nearest bfloat16: the second source's in the lower half, the first one's in the upper.
@@ -67,6 +79,10 @@ public enum Instruction {
     VRNDSCALEPS(3, 1, 0, 0x08, Share.WHOLE),
     /// Twice two of the four 128 bits of each source, as the immediate says.
     VSHUFI32X4(3, 1, 0, 0x43, Share.WHOLE),
+    /// The 128 bits that the immediate names. What is written stands last.
+    VEXTRACTI32X4(3, 1, 0, 0x39, Share.QUARTER),
+    /// The 256 bits that the immediate names. What is written stands last.
+    VEXTRACTI64X4(3, 1, 1, 0x3B, Share.HALF),
     /// Stores the 32 bits that the immediate names.
     VPEXTRD(3, 1, 0, 0x16, Share.WORD);
 

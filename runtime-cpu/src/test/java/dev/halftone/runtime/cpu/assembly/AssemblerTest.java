@@ -119,6 +119,20 @@ class AssemblerTest {
         assertBytes("62f2650800dc", a -> a.vector(Instruction.VPSHUFB, Width.BITS_128, 3, 3, 4));
         // vpmovdb xmm3, ymm18
         assertBytes("62e27e2831d3", a -> a.vector(Instruction.VPMOVDB, Width.BITS_256, 18, 0, 3));
+        // vpsubd ymm5, ymm19, ymm4
+        assertBytes("62f16520faec", a -> a.vector(Instruction.VPSUBD, Width.BITS_256, 5, 19, 4));
+        // vpandnd ymm5, ymm3, ymm5
+        assertBytes("62f16528dfed", a -> a.vector(Instruction.VPANDND, Width.BITS_256, 5, 3, 5));
+        // vpshufd xmm2, xmm1, 0x4e
+        assertBytes("62f17d0870d14e", a -> a.vector(Instruction.VPSHUFD, Width.BITS_128, 2, 0, 1, 0x4E));
+        // vpermd ymm0, ymm23, ymm0
+        assertBytes("62f2452036c0", a -> a.vector(Instruction.VPERMD, Width.BITS_256, 0, 23, 0));
+        // vpbroadcastd ymm1, xmm1
+        assertBytes("62f27d2858c9", a -> a.vector(Instruction.VPBROADCASTD, Width.BITS_256, 1, 0, 1));
+        // vextracti32x4 xmm2, ymm1, 1
+        assertBytes("62f37d2839ca01", a -> a.vector(Instruction.VEXTRACTI32X4, Width.BITS_256, 1, 0, 2, 1));
+        // vextracti64x4 ymm8, zmm7, 1
+        assertBytes("62d3fd483bf801", a -> a.vector(Instruction.VEXTRACTI64X4, Width.BITS_512, 7, 0, 8, 1));
         // vpdpbusd zmm0, zmm12, zmm16
         assertBytes("62b21d4850c0", a -> a.vector(Instruction.VPDPBUSD, Width.BITS_512, 0, 12, 16));
         // vpdpbusd zmm23, zmm24, [r10+20]{1to16}
@@ -132,6 +146,12 @@ class AssemblerTest {
 
     @Test
     void computesWithFloats() {
+        // vmulpd xmm7, xmm7, xmm8
+        assertBytes("62d1c50859f8", a -> a.vector(Instruction.VMULPD, Width.BITS_128, 7, 7, 8));
+        // vcvtps2pd xmm8, xmm6
+        assertBytes("62717c085ac6", a -> a.vector(Instruction.VCVTPS2PD, Width.BITS_128, 8, 0, 6));
+        // vcvtpd2ps xmm7, xmm7
+        assertBytes("62f1fd085aff", a -> a.vector(Instruction.VCVTPD2PS, Width.BITS_128, 7, 0, 7));
         // vpmovdb [rdx+16], zmm3
         assertBytes("62f27e48315a01", a -> a.vector(Instruction.VPMOVDB, Width.BITS_512, 3, 0, at(Register.RDX, 16)));
         // vcvtdq2ps zmm0, [rax]
