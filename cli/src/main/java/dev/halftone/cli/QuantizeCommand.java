@@ -189,7 +189,8 @@ final class QuantizeCommand implements Command {
             names = "--matmul",
             paramLabel = "NAME",
             description = "What multiplies: vector, onednn, onednn-bf16 (rounds inputs), steady (onednn where it can be"
-                    + " had, else vector), quick (onednn-bf16 where the processor has AMX, else steady) or auto"
+                    + " had, else vector), quick (onednn-bf16 where the processor has AMX, else codes by"
+                    + " inputs of 16 bits where it has VNNI, the rest as steady) or auto"
                     + " (likewise, else measured). Default: quick.")
     String matmul;
 

@@ -19,11 +19,11 @@ public enum ProductMode {
     /// As [#ONEDNN] where that can be had, else as [#VECTOR]. Nothing is measured, so that a machine computes the same
     /// numbers every time.
     STEADY,
-    /// As [#ONEDNN_BF16] where the processor has tiles for it; else codes by inputs rounded to 16 bits where it has VNNI,
-    /// and all else as [#STEADY]. Nothing is measured either.
+    /// As [#ONEDNN_BF16] where the processor has tiles for it; else codes by inputs rounded to 16 bits where it has
+    /// VNNI, and all else as [#STEADY]. Nothing is measured either.
     QUICK,
-    /// As [#ONEDNN_BF16] where the processor has tiles for it; else codes by inputs rounded to 16 bits where it has VNNI,
-    /// and all else the fastest by a clear factor, measured when first needed.
+    /// As [#ONEDNN_BF16] where the processor has tiles for it; else codes by inputs rounded to 16 bits where it has
+    /// VNNI, and all else the fastest by a clear factor, measured when first needed.
     AUTO;
 
     /// The name of this choice among the settings of [CpuBackendProvider].
