@@ -85,6 +85,7 @@ public final class CpuBackend implements Backend {
                     new ManyRows(mode, kernels, restorer, tiles, shorts, pool, scratch, gemm, leastRows, OneDnn::new);
         } catch (RuntimeException e) {
             pool.close();
+            gemm.close();
             attention.close();
             gram.close();
             smallProduct.close();
@@ -385,6 +386,7 @@ public final class CpuBackend implements Backend {
     @Override
     public void close() {
         pool.close();
+        gemm.close();
         attention.close();
         gram.close();
         manyRows.close();

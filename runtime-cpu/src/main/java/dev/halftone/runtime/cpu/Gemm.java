@@ -2,9 +2,11 @@ package dev.halftone.runtime.cpu;
 
 /// `c += alpha * a·b`, the one blocked matrix product. A task is four strips of `b` and a block of rows: its worker
 /// writes the strips' panel of [#DEPTH] rows into its own cache, then sweeps a register tile over all rows of the
-/// block: [ProductTile], where there is one and the panel is whole, else that of the [Kernels]. Each element of `c` is
-/// summed over the same blocks in the same order however the tasks fall.
-final class Gemm implements WorkerPool.Task {
+/// block: [ProductTile], where there is one and the panel is whole, else that of the [Kernels], for which both sides
+/// are
+/// packed where the product is large. Each element of `c` is summed over the same blocks in the same order however the
+/// tasks fall.
+final class Gemm implements WorkerPool.Task, AutoCloseable {
     /// What may be skipped because it is known to be zero or unwanted; row and column 0 are on the diagonal.
     enum Part {
         ALL,
@@ -20,6 +22,12 @@ final class Gemm implements WorkerPool.Task {
     /// result goes to and fro more often, which costs more than the larger panel.
     static final int DEPTH = 512;
 
+    /// Of a packed left side; what has more is multiplied some rows at a time.
+    private static final int MOST_PACKED_FLOATS = 4 << 20;
+
+    /// With fewer columns packing costs more than it brings.
+    private static final int LEAST_PACKED_COLUMNS = 256;
+
     private static final int MOST_ROWS = 1024;
     private static final int LEAST_ROWS = 64;
 
@@ -28,6 +36,10 @@ final class Gemm implements WorkerPool.Task {
     private final WorkerPool pool;
     private final Scratch scratch;
     private final int lanes;
+
+    private final WorkerPool.Task pack = this::pack;
+    private Memory packed = Memory.ofBytes(0); // `a` as [rows / TILE_ROWS][depth][TILE_ROWS], if it is packed
+    private boolean packs;
 
     private long a;
     private long aRow;
@@ -65,6 +77,7 @@ final class Gemm implements WorkerPool.Task {
             long newCRow,
             float newAlpha,
             Part newPart) {
+        packs = false;
         product(newA, newARow, newRows, newB, newDepth, newColumns, newC, newCRow, newAlpha, 0, newPart);
     }
 
@@ -79,7 +92,14 @@ final class Gemm implements WorkerPool.Task {
             long newC,
             long newCRow,
             long newInitial) {
-        product(newA, newARow, newRows, newB, newDepth, newColumns, newC, newCRow, 1f, newInitial, Part.ALL);
+        packs = productTile == null && newRows >= LEAST_ROWS && newColumns >= LEAST_PACKED_COLUMNS;
+        int most = packs ? Math.max(LEAST_ROWS, MOST_PACKED_FLOATS / newDepth / LEAST_ROWS * LEAST_ROWS) : newRows;
+        for (int row = 0; row < newRows; row += most) {
+            int count = Math.min(most, newRows - row);
+            long left = newA + row * newARow;
+            long to = newC + row * newCRow;
+            product(left, newARow, count, newB, newDepth, newColumns, to, newCRow, 1f, newInitial, Part.ALL);
+        }
     }
 
     private void product(
@@ -110,8 +130,39 @@ final class Gemm implements WorkerPool.Task {
         int wanted = Math.max(Math.ceilDiv(rows, MOST_ROWS), Math.ceilDiv(4 * pool.threads(), groups));
         blocks = Math.clamp(wanted, 1, Math.ceilDiv(rows, LEAST_ROWS));
         blockRows = Math.ceilDiv(Math.ceilDiv(rows, blocks), Kernels.TILE_ROWS) * Kernels.TILE_ROWS;
-        scratch.require((DEPTH + Kernels.TILE_ROWS) * (long) Kernels.TILE_STRIPS * lanes + ProductTile.ARGUMENTS);
+        long tiles = (DEPTH + Kernels.TILE_ROWS) * (long) Kernels.TILE_STRIPS * lanes;
+        scratch.require(tiles + Math.max(ProductTile.ARGUMENTS, DEPTH * lanes));
+        if (packs) {
+            int packedRows = Math.ceilDiv(rows, Kernels.TILE_ROWS);
+            packed = Memory.grown(packed, (long) packedRows * Kernels.TILE_ROWS * depth * Float.BYTES);
+            pool.split(packedRows, pack);
+        }
         pool.splitFreely(groups * blocks, 1, this);
+    }
+
+    private void pack(int worker, int from, int to) {
+        for (int i = from; i < to; i++) {
+            int row = i * Kernels.TILE_ROWS;
+            long a0 = a + row * aRow;
+            // The last row stands for those that are missing.
+            long a1 = a + Math.min(row + 1, rows - 1) * aRow;
+            long a2 = a + Math.min(row + 2, rows - 1) * aRow;
+            long a3 = a + Math.min(row + 3, rows - 1) * aRow;
+            long place = packed(row, 0);
+            for (int k = 0; k < depth; k++) {
+                long offset = (long) k * Float.BYTES;
+                long four = place + Kernels.TILE_ROWS * offset;
+                Memory.putFloat(four, Memory.getFloat(a0 + offset));
+                Memory.putFloat(four + Float.BYTES, Memory.getFloat(a1 + offset));
+                Memory.putFloat(four + 2 * Float.BYTES, Memory.getFloat(a2 + offset));
+                Memory.putFloat(four + 3 * Float.BYTES, Memory.getFloat(a3 + offset));
+            }
+        }
+    }
+
+    /// Where four rows begin that were packed.
+    private long packed(int row, int k) {
+        return packed.address() + ((long) row * depth + (long) k * Kernels.TILE_ROWS) * Float.BYTES;
     }
 
     @Override
@@ -142,6 +193,11 @@ final class Gemm implements WorkerPool.Task {
         long vector = (long) lanes * Float.BYTES;
         for (int k = 0; k < endDepth; k += DEPTH) {
             int count = Math.min(DEPTH, endDepth - k);
+            if (packs) {
+                fillPacked(panel, firstStrip, taskStrips, k, count);
+                sweepPacked(panel, k, count, firstRow, endRow, firstColumn, width);
+                continue;
+            }
             long stripBytes = count * vector;
             for (int strip = 0; strip < taskStrips; strip++) {
                 b.fill(firstStrip + strip, k, count, panel + strip * stripBytes);
@@ -185,6 +241,34 @@ final class Gemm implements WorkerPool.Task {
         }
     }
 
+    /// All strips of a panel side by side; those that are missing are zero.
+    private void fillPacked(long panel, int firstStrip, int taskStrips, int k, int count) {
+        long vector = (long) lanes * Float.BYTES;
+        long strip = panel + (DEPTH + Kernels.TILE_ROWS) * Kernels.TILE_STRIPS * vector;
+        if (taskStrips < Kernels.TILE_STRIPS) {
+            Memory.zeroFloats(panel, (long) count * Kernels.TILE_STRIPS * lanes);
+        }
+        for (int i = 0; i < taskStrips; i++) {
+            b.fill(firstStrip + i, k, count, strip);
+            kernels.spread(strip, count, panel + i * vector, Kernels.TILE_STRIPS * vector);
+        }
+    }
+
+    private void sweepPacked(long panel, int k, int count, int firstRow, int endRow, int firstColumn, int width) {
+        long edge = panel + (long) DEPTH * Kernels.TILE_STRIPS * lanes * Float.BYTES;
+        long edgeRow = (long) Kernels.TILE_STRIPS * lanes * Float.BYTES;
+        for (int row = firstRow; row < endRow; row += Kernels.TILE_ROWS) {
+            int valid = Math.min(Kernels.TILE_ROWS, endRow - row);
+            if (valid == Kernels.TILE_ROWS && width == Kernels.TILE_STRIPS * lanes) {
+                kernels.packedTile(packed(row, k), panel, count, at(row, firstColumn), cRow, alpha);
+            } else {
+                Memory.zeroFloats(edge, (long) Kernels.TILE_ROWS * Kernels.TILE_STRIPS * lanes);
+                kernels.packedTile(packed(row, k), panel, count, edge, edgeRow, alpha);
+                addEdge(edge, row, valid, firstColumn, width);
+            }
+        }
+    }
+
     private long at(int row, int column) {
         return c + row * cRow + (long) column * Float.BYTES;
     }
@@ -210,5 +294,10 @@ final class Gemm implements WorkerPool.Task {
         for (int i = 0; i < valid; i++) {
             kernels.add(edge + i * edgeRow, at(row + i, firstColumn), width);
         }
+    }
+
+    @Override
+    public void close() {
+        packed.close();
     }
 }

@@ -34,7 +34,11 @@ interface Kernels {
     /// @param bStrip from one strip of `b` to the next
     void tile(long a, long aRow, int rows, long b, long bStrip, int depth, long c, long cRow, float alpha);
 
-    /// The same for one strip.
+    /// [#tile] with both sides packed, `a[k][TILE_ROWS]` and `b[k][TILE_STRIPS][lanes]`: one address and constant steps
+    /// for each leave the compiler half as many instructions beside the multiply-adds.
+    void packedTile(long a, long b, int depth, long c, long cRow, float alpha);
+
+    /// [#tile] for one strip.
     void narrowTile(long a, long aRow, int rows, long b, int depth, long c, long cRow, float alpha);
 
     /// `c[i][v] += sum over k of a[k][i] * b[v][k]` for four rows of `c` and four strips.

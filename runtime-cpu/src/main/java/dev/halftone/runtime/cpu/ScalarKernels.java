@@ -29,20 +29,30 @@ final class ScalarKernels implements Kernels {
     }
 
     @Override
+    public void packedTile(long a, long b, int depth, long c, long cRow, float alpha) {
+        long step = TILE_STRIPS * VECTOR;
+        for (int strip = 0; strip < TILE_STRIPS; strip++) {
+            long from = b + strip * VECTOR;
+            long to = c + strip * VECTOR;
+            narrowTile(a, Float.BYTES, TILE_ROWS * Float.BYTES, TILE_ROWS, from, step, depth, to, cRow, alpha);
+        }
+    }
+
+    @Override
     public void narrowTile(long a, long aRow, int rows, long b, int depth, long c, long cRow, float alpha) {
-        narrowTile(a, aRow, Float.BYTES, rows, b, depth, c, cRow, alpha);
+        narrowTile(a, aRow, Float.BYTES, rows, b, VECTOR, depth, c, cRow, alpha);
     }
 
     @Override
     public void columnTile(long a, long b, long bStrip, int depth, long c, long cRow) {
         for (int strip = 0; strip < TILE_STRIPS; strip++) {
             long to = c + strip * VECTOR;
-            narrowTile(a, Float.BYTES, VECTOR, TILE_ROWS, b + strip * bStrip, depth, to, cRow, 1f);
+            narrowTile(a, Float.BYTES, VECTOR, TILE_ROWS, b + strip * bStrip, VECTOR, depth, to, cRow, 1f);
         }
     }
 
     private static void narrowTile(
-            long a, long aRow, long aStep, int rows, long b, int depth, long c, long cRow, float alpha) {
+            long a, long aRow, long aStep, int rows, long b, long bStep, int depth, long c, long cRow, float alpha) {
         for (int row = 0; row < TILE_ROWS; row++) {
             long from = a + Math.min(row, rows - 1) * aRow;
             float c0 = 0;
@@ -55,7 +65,7 @@ final class ScalarKernels implements Kernels {
             float c7 = 0;
             for (int k = 0; k < depth; k++) {
                 float x = Memory.getFloat(from + k * aStep);
-                long bk = b + k * VECTOR;
+                long bk = b + k * bStep;
                 c0 += x * Memory.getFloat(bk + 0);
                 c1 += x * Memory.getFloat(bk + 4);
                 c2 += x * Memory.getFloat(bk + 8);

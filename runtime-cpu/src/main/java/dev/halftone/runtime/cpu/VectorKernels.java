@@ -18,6 +18,11 @@ final class VectorKernels implements Kernels {
     }
 
     @Override
+    public void packedTile(long a, long b, int depth, long c, long cRow, float alpha) {
+        TileKernel.packedTile(a, b, depth, c, cRow, alpha);
+    }
+
+    @Override
     public void narrowTile(long a, long aRow, int rows, long b, int depth, long c, long cRow, float alpha) {
         TileKernel.narrowTile(a, aRow, rows, b, depth, c, cRow, alpha);
     }
