@@ -5,8 +5,14 @@ import dev.halftone.core.compute.BackendContract;
 import dev.halftone.core.weight.ActivationScheme;
 import dev.halftone.core.weight.CodedWeight;
 import dev.halftone.core.weight.Weight;
+import org.junit.jupiter.api.BeforeAll;
 
 class ShortBackendTest extends BackendContract {
+    @BeforeAll
+    static void requireMachineCode() {
+        TestBackends.requireMachineCode();
+    }
+
     @Override
     protected Backend open() {
         return TestBackends.openWithoutTiles(2);
