@@ -35,7 +35,7 @@ interface Kernels {
     void tile(long a, long aRow, int rows, long b, long bStrip, int depth, long c, long cRow, float alpha);
 
     /// [#tile] with both sides packed, `a[k][TILE_ROWS]` and `b[k][TILE_STRIPS][lanes]`: one address and constant steps
-    /// for each leave the compiler half as many instructions beside the multiply-adds.
+    /// for each leave the compiler fewer instructions beside the multiply-adds.
     void packedTile(long a, long b, int depth, long c, long cRow, float alpha);
 
     /// [#tile] for one strip.
